@@ -1,0 +1,19 @@
+import type { Socket } from 'node:net'
+
+/** ssh2 writes a packet in pieces, and without Nagle's delay each would be a segment of its own: makes it one write for each tick. */
+export function corked(socket: Socket): Socket {
+  const write = socket.write.bind(socket) as (...args: unknown[]) => boolean
+  let waiting = false
+  socket.write = ((...args: unknown[]) => {
+    if (!waiting) {
+      waiting = true
+      socket.cork()
+      process.nextTick(() => {
+        waiting = false
+        socket.uncork()
+      })
+    }
+    return write(...args)
+  })
+  return socket
+}

@@ -1,0 +1,129 @@
+/**
+ * An SSH server for the demonstration: the real protocol, on loopback only, with host keys that exist in its memory alone. A program
+ * of its own, so that its work is not counted as the client's. It talks to its parent over Node's IPC and ends when that is gone.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import net, { type AddressInfo, type Socket } from 'node:net'
+import os from 'node:os'
+import { dirname } from 'node:path'
+import ssh2 from 'ssh2'
+import type { AuthContext, Connection, ParsedKey, Server as SshServer, ServerChannel } from 'ssh2'
+import { corked } from './corked.ts'
+import type { Counts, FromServer, ToServer } from './start-server.ts'
+
+const { Server, utils } = ssh2
+const children = new Set<ChildProcess>()
+const sockets = new Set<Socket>()
+const counted: Counts = { connections: 0, bytes: 0 }
+let folder = ''
+
+process.on('message', (message: ToServer) => {
+  if (message.kind === 'listen') void listen(message)
+  else send({ kind: 'counts', counts: counts() })
+})
+process.on('disconnect', () => {
+  // The stubs see the end of their input and go by themselves; what is still there a second later is killed.
+  for (const socket of sockets) socket.destroy()
+  setTimeout(() => {
+    for (const child of children) killGroup(child)
+    rmSync(folder, { recursive: true, force: true })
+    process.exit(0)
+  }, children.size > 0 ? 1000 : 0)
+})
+// ^C in the terminal reaches the whole group: the parent decides when the server ends.
+process.on('SIGINT', () => {})
+
+async function listen(message: ToServer & { kind: 'listen' }): Promise<void> {
+  folder = message.folder
+  const allowed = utils.parseKey(message.userKey) as ParsedKey
+  const targets = []
+  for (let i = 0; i < message.count; i++) {
+    const hostKey = utils.generateKeyPairSync('ed25519')
+    const server = new Server({ hostKeys: [hostKey.private] }, connection => serve(connection, allowed))
+    targets.push({ port: await open(server), hostKey: hostKey.public })
+  }
+  send({ kind: 'listening', targets })
+}
+
+/** Listens on a free port of 127.0.0.1, with Nagle's delay off, and counts what passes. */
+async function open(server: SshServer): Promise<number> {
+  const listener = net.createServer({ noDelay: true }, socket => {
+    counted.connections++
+    sockets.add(socket)
+    corked(socket)
+    socket.once('close', () => {
+      sockets.delete(socket)
+      counted.bytes += socket.bytesRead + socket.bytesWritten
+    })
+    server.injectSocket(socket)
+  })
+  await new Promise<void>(resolve => {
+    listener.listen(0, '127.0.0.1', resolve)
+  })
+  return (listener.address() as AddressInfo).port
+}
+
+function counts(): Counts {
+  let { bytes } = counted
+  for (const socket of sockets) bytes += socket.bytesRead + socket.bytesWritten
+  return { connections: counted.connections, bytes }
+}
+
+function serve(connection: Connection, allowed: ParsedKey): void {
+  connection.on('authentication', context => (mayLogIn(context, allowed) ? context.accept() : context.reject(['publickey'])))
+  connection.on('error', () => {})
+  connection.on('session', acceptSession => {
+    const session = acceptSession()
+    session.on('exec', (accept, _reject, info) => run(accept(), info.command))
+  })
+}
+
+function mayLogIn(context: AuthContext, allowed: ParsedKey): boolean {
+  if (context.method !== 'publickey' || !context.key.data.equals(allowed.getPublicSSH())) return false
+  // Without a signature the client only asks whether the key would do.
+  if (context.signature === undefined) return true
+  // An Error comes back, and is not thrown, where the signature has the wrong form.
+  const verified: unknown = allowed.verify(context.blob as Buffer, context.signature, context.hashAlgo)
+  return verified === true
+}
+
+/** As sshd does it: the account's shell, its home, a small environment, a process group of its own. */
+function run(channel: ServerChannel, command: string): void {
+  const child = spawn('/bin/sh', ['-c', command], {
+    cwd: os.homedir(),
+    detached: true,
+    env: {
+      HOME: os.homedir(), USER: os.userInfo().username, SHELL: '/bin/sh',
+      // The Node that runs the demonstration is the one that the targets have.
+      PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
+    },
+  })
+  children.add(child)
+  channel.on('error', () => {})
+  child.stdin.on('error', () => {})
+  channel.pipe(child.stdin)
+  child.stdout.pipe(channel, { end: false })
+  child.stderr.pipe(channel.stderr, { end: false })
+  child.once('error', () => channel.close())
+  child.once('close', (code, signal) => {
+    children.delete(child)
+    if (signal === null) channel.exit(code ?? 1)
+    else channel.exit(signal.replace('SIG', ''))
+    channel.end()
+  })
+  // The client is gone: its program has had its end of file, and a moment to act on it.
+  channel.once('close', () => setTimeout(() => children.has(child) && killGroup(child), 2000).unref())
+}
+
+function killGroup(child: ChildProcess): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+  } catch {
+    // It ended in the meantime.
+  }
+}
+
+function send(message: FromServer): void {
+  process.send?.(message)
+}

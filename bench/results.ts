@@ -1,0 +1,57 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { arch, cpus, release, totalmem, type } from 'node:os'
+import { dirname, join } from 'node:path'
+import { median, quantile } from './stats.ts'
+import type { Row } from './harness.ts'
+import { run } from './processes.ts'
+import { root } from './workspace.ts'
+
+export interface Results {
+  date: string
+  /** What it ran on; no name of it. */
+  machine: { cpu: string; cores: number; memory: string; system: string }
+  versions: Record<string, string>
+  rows: Row[]
+}
+
+/** First line of what each program says of itself; 'missing' where it is not installed. */
+export async function versions(): Promise<Record<string, string>> {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+  const asked: Record<string, string[]> = {
+    openssh: ['ssh', '-V'],
+    dropbear: ['dropbear', '-V'],
+    python: ['/usr/bin/python3', '--version'],
+    mitogen: ['/usr/bin/python3', '-c', 'import mitogen; print(".".join(map(str, mitogen.__version__)))'],
+    clush: ['clush', '--version'],
+    'parallel-ssh': ['parallel-ssh', '--version'],
+  }
+  const found: Record<string, string> = { ramet: version, node: process.version }
+  for (const [name, argv] of Object.entries(asked)) {
+    const done = await run(argv).catch(() => undefined)
+    found[name] = (done?.code === 0 ? (done.stdout || done.stderr).split('\n')[0] : undefined)?.trim() ?? 'missing'
+  }
+  return found
+}
+
+export function machine(): Results['machine'] {
+  const all = cpus()
+  return { cpu: all[0]?.model ?? 'unknown', cores: all.length, memory: `${Math.round(totalmem() / 2 ** 30)} GiB`, system: `${type()} ${release()} ${arch()}` }
+}
+
+/** Raw samples are kept to four digits; that is finer than any clock here, and a third of the bytes. */
+export function write(path: string, results: Results): void {
+  const rows = results.rows.map((row) => ({
+    ...row,
+    series: row.series.map(({ name, missing, rounds }) => {
+      const all = rounds.flat()
+      return missing !== undefined && all.length === 0 ? { name, missing }
+        : { name, missing, median: digits(median(all)), p50to99: [0.5, 0.9, 0.99].map((q) => digits(quantile(all, q))), rounds: rounds.map((round) => round.map(digits)) }
+    }),
+  }))
+  mkdirSync(dirname(path), { recursive: true })
+  // Indented for people, but a round of samples stays on one line.
+  const text = JSON.stringify({ ...results, rows }, null, 1).replace(/\[\s+([-\d.,\s]+?)\s+\]/g, (_, inner: string) => `[${inner.replace(/\s+/g, '')}]`)
+  writeFileSync(path, text + '\n')
+}
+
+const digits = (value: number): number => Number(value.toPrecision(4))

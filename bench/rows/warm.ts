@@ -1,0 +1,33 @@
+import { compare, interleave, rowOf, type Benchmark, type Row } from '../harness.ts'
+import { address, prepared, side, type Lab, type PeerOptions } from '../lab.ts'
+
+/** The bytes that the raw echo carries each way: what a small call has. */
+const echoBytes = 36
+
+/** One call after the other on an open connection, a function that does nothing. */
+export const warmCall: Benchmark = {
+  name: 'warm',
+  async *rows(lab) {
+    yield await warmRow(lab, 'warm', {})
+    yield await warmRow(lab, 'warm-one-core', { oneCore: true })
+  },
+}
+
+async function warmRow(lab: Lab, name: string, options: PeerOptions): Promise<Row> {
+  const target = address(await lab.sshd(options))
+  const ramet = await prepared(lab.ramet(options), 'open', { name: 'a', target })
+  const calls = lab.calls(200)
+  const series = await interleave([
+    side('ramet (inline)', ramet, (driver) => driver.request<number[]>('warm', { name: 'a', calls, isolate: 'none' })),
+    side('raw echo', await prepared(lab.rawEcho(options), 'open', { target }), (driver) => driver.request<number[]>('warm', { calls, bytes: echoBytes })),
+    side('ramet (Worker)', ramet, (driver) => driver.request<number[]>('warm', { name: 'a', calls })),
+    side('mitogen', await prepared(await lab.mitogen(options), 'open', { name: 'a', target }),
+      (driver) => driver.request<number[]>('warm', { name: 'a', calls })),
+  ], lab.rounds(12))
+  const row = rowOf(name, 'warm call of a function that does nothing', 'us', series)
+  compare(row, 'ramet (inline)', 'mitogen', 0.6)
+  compare(row, 'ramet (inline)', 'raw echo', 1.4)
+  compare(row, 'ramet (Worker)', 'mitogen', 0.85)
+  compare(row, 'raw echo', 'mitogen')
+  return row
+}

@@ -1,0 +1,118 @@
+/**
+ * npm run bench: ramet against its peers on this machine.
+ *
+ *   --only NAME,NAME   these benchmarks only       --list        their names
+ *   --samples N        rounds of each comparison   --short       a quick look: fewer rounds, fewer calls
+ *   --out FILE         where the results go; without it a full run writes bench/results/DATE.json and any other writes none
+ */
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { print, type Benchmark, type Row } from './harness.ts'
+import { Lab } from './lab.ts'
+import { serveRawEcho } from './peers/raw-echo.ts'
+import { serveRamet, type RametSettings } from './ramet-driver.ts'
+import { machine, versions, write } from './results.ts'
+import { bytesPerCall } from './rows/bytes.ts'
+import { cli32 } from './rows/cli.ts'
+import { connectFirstCall } from './rows/connect.ts'
+import { exec } from './rows/exec.ts'
+import { fleet60 } from './rows/fleet.ts'
+import { pipelined } from './rows/pipelined.ts'
+import { rtt50Connect, rtt50NewCode, rtt50Warm } from './rows/rtt.ts'
+import { stubBytes, stubMemory } from './rows/stub.ts'
+import { warmCall } from './rows/warm.ts'
+import { root, Workspace } from './workspace.ts'
+
+const benchmarks: readonly Benchmark[] = [
+  connectFirstCall, warmCall, pipelined, exec, rtt50Warm, rtt50NewCode, rtt50Connect, bytesPerCall, stubMemory, stubBytes, fleet60, cli32,
+]
+
+/** The drivers are this program too, so that one file is built. */
+const drivers: Record<string, (settings: RametSettings) => Promise<void>> = { 'ramet': serveRamet, 'raw-echo': serveRawEcho }
+
+const { values } = parseArgs({
+  options: {
+    'only': { type: 'string' },
+    'samples': { type: 'string' },
+    'short': { type: 'boolean' },
+    'out': { type: 'string' },
+    'list': { type: 'boolean' },
+    'driver': { type: 'string' },
+  },
+  allowPositionals: true,
+})
+
+if (values.driver !== undefined) {
+  await drivers[values.driver]?.(JSON.parse(process.argv.at(-1) ?? '') as RametSettings)
+  // What a measured library may have left open is no reason to stay.
+  process.exit(0)
+} else if (values.list) {
+  console.log(benchmarks.map(({ name }) => name).join('\n'))
+} else {
+  process.exitCode = await main()
+}
+
+async function main(): Promise<number> {
+  const only = values.only?.split(',')
+  const unknown = only?.find((name) => !benchmarks.some((benchmark) => benchmark.name === name))
+  const samples = values.samples === undefined ? undefined : Number(values.samples)
+  if (unknown !== undefined || (samples !== undefined && !(Number.isInteger(samples) && samples > 0))) {
+    console.error(unknown !== undefined ? `no benchmark '${unknown}'; --list names them` : '--samples takes a whole number from 1 up')
+    return 1
+  }
+  const options = { short: values.short ?? false, ...(samples === undefined ? {} : { samples }) }
+  const date = new Date().toISOString()
+  const workspace = new Workspace()
+  const found = await versions()
+  const { cpu, cores, memory, system } = machine()
+  console.log(`${cpu}, ${cores} cores, ${memory}, ${system}`)
+  console.log(Object.entries(found).map(([name, version]) => `${name} ${version}`).join(' · '))
+  console.log('Medians of interleaved rounds. Every program uses curve25519-sha256, aes128-gcm and ed25519 except where a row says default.\n')
+
+  const rows: Row[] = []
+  let lab: Lab | undefined
+  let stopped = false
+  const stop = (): void => {
+    stopped = true
+    // Closing what a benchmark runs on makes it fail at once; the loop below then ends.
+    void lab?.close()
+  }
+  process.once('SIGINT', stop)
+  process.once('SIGTERM', stop)
+  try {
+    for (const benchmark of benchmarks) {
+      if (stopped || (only && !only.includes(benchmark.name))) continue
+      lab = new Lab(workspace, options)
+      try {
+        for await (const row of benchmark.rows(lab)) {
+          if (stopped) break
+          rows.push(row)
+          console.log(print(row) + '\n')
+        }
+      } catch (error) {
+        console.log(`${benchmark.name}: failed: ${error instanceof Error ? error.message : String(error)}\n`)
+        rows.push({ name: benchmark.name, figure: '', unit: '', series: [], checks: [], notes: [`failed: ${String(error)}`] })
+      } finally {
+        await lab.close()
+      }
+    }
+  } finally {
+    workspace.close()
+  }
+  const full = !stopped && only === undefined && !options.short && samples === undefined
+  const out = values.out ?? (full ? join(root, 'bench', 'results', `${date.slice(0, 16).replaceAll(':', '')}.json`) : undefined)
+  if (out !== undefined) write(out, { date, machine: machine(), versions: found, rows })
+  return summary(rows, out, stopped)
+}
+
+function summary(rows: readonly Row[], out: string | undefined, stopped: boolean): number {
+  const checks = rows.flatMap((row) => row.checks.map((check) => ({ row: row.name, ...check })))
+  const missed = checks.filter(({ met }) => met === false)
+  const without = checks.filter(({ missing }) => missing !== undefined)
+  console.log(`${checks.filter(({ met }) => met === true).length} figures met, ${missed.length} missed, ${without.length} without a verdict`)
+  for (const { row, text, value } of missed) console.log(`  missed      ${row}: ${text}: ${value.toPrecision(3)}`)
+  for (const { row, text } of without) console.log(`  no verdict  ${row}: ${text}`)
+  if (out !== undefined) console.log(`results: ${out}`)
+  if (stopped) return 130
+  return missed.length + without.length > 0 ? 1 : 0
+}

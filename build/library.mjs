@@ -1,0 +1,69 @@
+import { chmod, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { build } from 'esbuild'
+import { dist, root, source } from './paths.mjs'
+
+const manifest = JSON.parse(readFileSync(root + 'package.json', 'utf8'))
+
+/** What users' npm installs beside us. Everything else is bundled, so that no native addon is ever built on their machines. */
+const external = Object.keys(manifest.dependencies)
+
+/** ssh2 looks for two native addons and does without them when they are missing: they always are. */
+const withoutAddons = {
+  name: 'without-addons',
+  setup(build) {
+    build.onResolve({ filter: /^cpu-features$|\.node$/ }, args => ({ path: args.path, namespace: 'addon' }))
+    build.onLoad({ filter: /.*/, namespace: 'addon' }, () => ({ contents: `throw new Error('native addons are not bundled')` }))
+  },
+}
+
+/** Bundled CommonJS asks for Node's own modules through `require`. */
+const banner = {
+  js: [
+    `import { createRequire as rametCreateRequire } from 'node:module'`,
+    `const require = rametCreateRequire(import.meta.url)`,
+  ].join('\n'),
+}
+
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  splitting: true,
+  metafile: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  // Files stand beside one another, so that `new URL('./stub.br', import.meta.url)` is right in each of them.
+  chunkNames: 'chunk-[hash]',
+  legalComments: 'none',
+  sourcemap: false,
+  plugins: [withoutAddons],
+  // ssh2's wasm loader asks for its directory, and then needs nothing from there.
+  define: {
+    __dirname: '"/"',
+    __filename: '"/ramet.js"',
+  },
+  logLevel: 'warning',
+}
+
+/** The library, the command and `ramet/remote`. What is heavy is imported dynamically in the source and so becomes a chunk of its own. */
+export async function buildLibrary() {
+  // Chunks are named by their content: those of an earlier build would be packed too.
+  for (const name of await readdir(dist).catch(() => [])) {
+    if (name.endsWith('.js') && name !== 'stub.js') await rm(dist + name)
+  }
+  const result = await build({
+    ...common,
+    entryPoints: { index: source + 'controller/index.ts', cli: source + 'cli/main.ts', remote: source + 'remote.ts' },
+    outdir: dist,
+    external,
+    banner,
+  })
+  const cli = await readFile(dist + 'cli.js', 'utf8')
+  if (!cli.startsWith('#!')) await writeFile(dist + 'cli.js', `#!/usr/bin/env node\n${cli}`)
+  await chmod(dist + 'cli.js', 0o755)
+  return {
+    inputs: Object.keys(result.metafile.inputs),
+    outputs: Object.entries(result.metafile.outputs).map(([file, output]) => ({ file, bytes: output.bytes })),
+  }
+}

@@ -1,0 +1,27 @@
+import type { Summary, TargetResult } from '../outcome.ts'
+
+export interface RunStart {
+  /** 'run', 'call', 'ping'. */
+  command: string
+  /** What runs: the command's text, 'FILE EXPORT'. */
+  object: string
+  targets: number
+}
+
+export interface LogRecord {
+  /** Name of the context that it comes from; undefined for ramet's own. */
+  target: string | undefined
+  level: string
+  message: string
+}
+
+/** One format of stdout. Calls come in this order: begin, any number of the others, end. Each writes at once. */
+export interface Reporter {
+  begin(start: RunStart): void
+  started(target: string): void
+  /** One item of a result that arrives as a stream. */
+  item(target: string, value: unknown): void
+  result(result: TargetResult): void
+  log(record: LogRecord): void
+  end(summary: Summary): void
+}

@@ -1,0 +1,70 @@
+import { readFile, stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { systemClock } from '../base/clock.ts'
+import { FILE_LIMIT } from './desk.ts'
+import type { Desk, StopSignal } from './desk.ts'
+import { StreamSink } from './sink.ts'
+import { usageError } from './usage-error.ts'
+
+const SIGNALS: readonly StopSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
+
+/** The desk of this process. What is heavy is loaded by the command that needs it. */
+export function realDesk(): Desk {
+  const stderr = new StreamSink(process.stderr)
+  return {
+    stdout: new StreamSink(process.stdout),
+    stderr,
+    clock: systemClock,
+    env: process.env,
+    cwd: process.cwd(),
+    async readFile(path) {
+      const file = resolve(path)
+      const { size } = await stat(file)
+      if (size > FILE_LIMIT) throw usageError(`${path} has ${size} bytes; at most ${FILE_LIMIT} are read`)
+      return readFile(file)
+    },
+    readStdin,
+    onSignal(listener) {
+      for (const signal of SIGNALS) process.on(signal, listener)
+      return () => {
+        for (const signal of SIGNALS) process.off(signal, listener)
+      }
+    },
+    askHidden: stderr.isTTY ? askHidden : undefined,
+    async openTree({ prompt, logger }) {
+      const { Controller } = await import('../controller/index.ts')
+      return new Controller({ ...(prompt === undefined ? {} : { prompt }), ...(logger === undefined ? {} : { logger }) })
+    },
+    async loadLogger(level, target) {
+      const { pino } = await import('pino')
+      return pino({ level, base: null }, target)
+    },
+    async listFiles(file) {
+      const [{ Bundler }, { sentFiles }] = await Promise.all([import('../controller/bundler.ts'), import('../controller/code-graph.ts')])
+      const bundler = new Bundler()
+      try {
+        return sentFiles(await bundler.load(file))
+      } finally {
+        await bundler.close()
+      }
+    },
+  }
+}
+
+async function readStdin(): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of process.stdin) {
+    const bytes = Buffer.from(chunk as Uint8Array)
+    size += bytes.length
+    if (size > FILE_LIMIT) throw usageError(`stdin has more than ${FILE_LIMIT} bytes`)
+    chunks.push(bytes)
+  }
+  return Buffer.concat(chunks)
+}
+
+async function askHidden(text: string, signal: AbortSignal): Promise<string> {
+  const { controllingTerminal, readHidden } = await import('./hidden-input.ts')
+  // A terminal without echo makes no signal of ^C; this takes the way of one that does.
+  return readHidden(controllingTerminal(), text, signal, () => process.kill(process.pid, 'SIGINT'))
+}

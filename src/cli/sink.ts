@@ -1,0 +1,62 @@
+/** Where output goes. */
+export interface Sink {
+  readonly isTTY: boolean
+  /** Width of the terminal; 80 where there is none. */
+  readonly columns: number
+  write(data: string | Uint8Array): void
+  /** Resolves when everything written has left this process or never will. Never rejects. */
+  flush(): Promise<void>
+  /** Calls back once when the reader has gone (`| head`). From then on writes are dropped. */
+  onBroken(listener: () => void): void
+}
+
+/** A sink on one of the process's own streams. */
+export class StreamSink implements Sink {
+  state: 'open' | 'broken' = 'open'
+  readonly #stream: NodeJS.WriteStream
+  readonly #listeners: (() => void)[] = []
+  #pending = 0
+  #wake: (() => void) | undefined
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream
+    // EPIPE when the reader has gone; EIO when the terminal has: in both cases nobody reads on.
+    stream.on('error', () => this.#break())
+  }
+
+  get isTTY(): boolean {
+    return this.#stream.isTTY === true
+  }
+
+  get columns(): number {
+    return this.#stream.columns ?? 80
+  }
+
+  write(data: string | Uint8Array): void {
+    if (this.state === 'broken' || data.length === 0) return
+    this.#pending++
+    this.#stream.write(data, () => {
+      this.#pending--
+      if (this.#pending === 0) this.#wake?.()
+    })
+  }
+
+  async flush(): Promise<void> {
+    if (this.state === 'broken' || this.#pending === 0) return
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+  }
+
+  onBroken(listener: () => void): void {
+    if (this.state === 'broken') listener()
+    else this.#listeners.push(listener)
+  }
+
+  #break(): void {
+    if (this.state === 'broken') return
+    this.state = 'broken'
+    this.#wake?.()
+    for (const listener of this.#listeners) listener()
+  }
+}

@@ -1,0 +1,168 @@
+import { randomBytes } from 'node:crypto'
+import { joinBytes } from '../base/bytes.ts'
+import { type ErrorCode, RametError, type Stage } from '../router/errors.ts'
+import type { Pipe, PipeSink } from '../router/pipe.ts'
+import { EXIT, MAX_NOISE, MIN_NODE } from '../router/protocol.ts'
+import { launchLine } from './first-stage.ts'
+import type { Connection, ProcessEnd, RemoteProcess } from './transport.ts'
+
+export interface BootOptions {
+  version: string
+  /** The compressed stub. */
+  stub: Uint8Array
+  node?: string | readonly string[] | undefined
+  /** Path of the new context, for errors. */
+  path: readonly string[]
+  /** What the target prints besides frames: login scripts before the stub runs, later whatever user code prints. */
+  stray(bytes: Uint8Array): void
+}
+
+/** What printed lines are kept for an error's text. */
+const TAIL = 4096
+
+/**
+ * Starts a stub over a connection and gives the pipe that its link stands on. Nothing is waited for: the stub's bytes are
+ * written at once, and so is whatever the link sends behind them. Until the nonce has come the pipe delivers nothing; what
+ * comes before it is noise of login scripts, kept for diagnosis.
+ */
+export class BootPipe implements Pipe {
+  state: 'booting' | 'open' | 'closed' = 'booting'
+  /** Noise before the nonce, in bytes. */
+  noise = 0
+  private readonly options: BootOptions
+  private readonly process: RemoteProcess
+  private readonly nonce: Uint8Array
+  private before: Uint8Array = new Uint8Array(0)
+  private tail: Uint8Array = new Uint8Array(0)
+  private sink: PipeSink | undefined
+
+  constructor(connection: Connection, options: BootOptions) {
+    this.options = options
+    this.nonce = randomBytes(16)
+    const hex = Buffer.from(this.nonce).toString('hex')
+    this.process = connection.open(launchLine({ version: options.version, stubSize: options.stub.length, nonce: hex, node: options.node }))
+    this.process.stderr((bytes) => {
+      this.tail = joinBytes([this.tail, bytes]).slice(-TAIL)
+      options.stray(bytes)
+    })
+    this.process.pipe.write(options.stub)
+  }
+
+  get pending(): number {
+    return this.process.pipe.pending
+  }
+
+  start(sink: PipeSink): void {
+    this.sink = sink
+    this.process.pipe.start({
+      data: (bytes) => (this.state === 'open' ? sink.data(bytes) : this.scan(bytes)),
+      drain: () => sink.drain(),
+      closed: (cause) => this.closed(cause),
+    })
+  }
+
+  write(bytes: Uint8Array): void {
+    this.process.pipe.write(bytes)
+  }
+
+  pause(): void {
+    this.process.pipe.pause()
+  }
+
+  resume(): void {
+    this.process.pipe.resume()
+  }
+
+  end(): void {
+    this.process.pipe.end()
+  }
+
+  close(): void {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    this.process.pipe.close()
+    this.process.kill()
+    this.sink?.closed()
+  }
+
+  private scan(bytes: Uint8Array): void {
+    if (this.state === 'closed') return
+    this.before = joinBytes([this.before, bytes])
+    const at = Buffer.from(this.before.buffer, this.before.byteOffset, this.before.length).indexOf(this.nonce)
+    if (at >= 0) {
+      const rest = this.before.subarray(at + this.nonce.length)
+      const noise = this.before.subarray(0, at)
+      this.noise = at
+      this.before = new Uint8Array(0)
+      this.state = 'open'
+      if (noise.length > 0) this.options.stray(noise)
+      if (rest.length > 0) this.sink?.data(rest)
+    } else if (this.before.length > MAX_NOISE) {
+      this.fail('boot-noise', 'launch', `printed ${this.before.length} bytes and did not start the stub`, {
+        hint: 'A login script prints to every session; make it silent when there is no terminal.',
+      })
+    }
+  }
+
+  /** The process is gone; how it ended says what went wrong, and that may be known a moment later. */
+  private closed(cause: Error | undefined): void {
+    if (this.state === 'closed') return
+    if (this.state === 'open' || cause instanceof RametError) {
+      this.finish(cause)
+      return
+    }
+    this.state = 'closed'
+    void this.process.exited.then((end) => this.sink?.closed(this.explain(end, cause)))
+  }
+
+  private explain(end: ProcessEnd, cause: Error | undefined): RametError {
+    switch (end.exitCode) {
+      case EXIT.NO_NODE:
+        return this.error('no-interpreter', 'interpreter', 'has no Node in its PATH or in the usual places', {
+          hint: `Install Node ${MIN_NODE} or later there, name it with the option node (--node), or use commands only (--runtime raw).`,
+          cause,
+        })
+      case EXIT.OLD_NODE:
+        return this.error('interpreter-too-old', 'interpreter', `has a Node that is too old (${this.lastLine()})`, {
+          hint: `The stub needs Node ${MIN_NODE} or later; name another with the option node (--node), or use --runtime raw.`,
+          cause,
+        })
+      case EXIT.EOF:
+        return this.error('boot-eof', 'stub', 'ended its input before the stub had arrived', { hint: 'The connection broke; try again.', cause })
+      case 126:
+      case 127:
+        return this.error('launch-failed', 'launch', `could not run the launch line (exit code ${end.exitCode}: ${this.lastLine()})`, {
+          hint: 'Log in by hand and try: sh -c "command -v node". Where no shell is to be had, jump through the machine instead.',
+          cause,
+        })
+    }
+    const how = end.signal !== null ? `by ${end.signal}` : end.exitCode !== null ? `with exit code ${end.exitCode}` : 'without a word'
+    const said = this.lastLine()
+    return this.error('boot-eof', 'launch', `ended the session ${how} before the stub ran${said === '' ? '' : `; it said: ${said}`}`, {
+      hint: 'The account may have no shell, or its login scripts exit; try ssh with the same account and a command.',
+      cause,
+    })
+  }
+
+  private lastLine(): string {
+    const text = Buffer.from(joinBytes([this.before, this.tail])).toString('utf8').trimEnd()
+    return text.slice(text.lastIndexOf('\n') + 1).slice(0, 300)
+  }
+
+  private fail(code: ErrorCode, stage: Stage, text: string, details: { hint: string }): void {
+    const error = this.error(code, stage, text, details)
+    this.process.pipe.close()
+    this.process.kill()
+    this.finish(error)
+  }
+
+  private error(code: ErrorCode, stage: Stage, text: string, details: { hint: string; cause?: unknown }): RametError {
+    return new RametError(code, `${this.options.path.join(' > ')} ${text}`, { stage, path: this.options.path, outcome: 'not-sent', ...details })
+  }
+
+  private finish(cause: Error | undefined): void {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    this.sink?.closed(cause)
+  }
+}

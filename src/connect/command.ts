@@ -1,0 +1,89 @@
+/**
+ * One command that runs on a target, whichever lane carries it: a channel to the stub's exec module, or a plain channel
+ * of the connection where there is no interpreter. exec() and spawn() are written once, over this.
+ */
+export interface CommandRequest {
+  /** Text for /bin/sh -c, or an argv that no shell sees. */
+  command: string | string[]
+  /** Default: the account's home directory. */
+  cwd?: string | undefined
+  /** Merged over the target's environment; undefined removes a variable. */
+  env?: Record<string, string | undefined> | undefined
+}
+
+export interface CommandEnd {
+  exitCode: number | null
+  signal: string | null
+  /** Milliseconds, measured as near to the command as the lane can. */
+  duration: number
+}
+
+export interface RunningCommand {
+  /** Output in order of arrival. Call `consumed` with the byte count once it has been used. Set in the same tick as start. */
+  onOutput: ((stream: 'stdout' | 'stderr', bytes: Uint8Array) => void) | undefined
+  consumed(bytes: number): void
+  /** False when the caller should wait for onWritable. */
+  write(bytes: Uint8Array): boolean
+  onWritable: (() => void) | undefined
+  /** End of file on stdin. */
+  endStdin(): void
+  /** Signals the command's process group. */
+  signal(name: string): void
+  /** TERM to the group, `grace` ms later KILL. Resolves `ended` as soon as the command is gone. */
+  terminate(grace: number): void
+  /** Rejects with the RametError that `ended` rejects with when the command could not be started. */
+  readonly pid: Promise<number>
+  /** Resolves when the command has ended and its output has been delivered; rejects with a RametError (spawn-failed, link-lost, …). */
+  readonly ended: Promise<CommandEnd>
+}
+
+export interface CommandLane {
+  start(request: CommandRequest): RunningCommand
+}
+
+/** Messages on an exec channel: one tag byte, then the bytes. Used by modules/exec and by the controller's side of it. */
+export const EXEC_TAG = {
+  // towards the target
+  stdin: 0, signal: 1, terminate: 2,
+  // towards the controller
+  stdout: 1, stderr: 2, started: 3,
+} as const
+
+/** Bytes of output in one message at most: with its tag a message fits a bulk frame (32 KiB). */
+export const EXEC_CHUNK = 32 * 1024 - 1
+
+/** One argument of a new program at most (Linux: MAX_ARG_STRLEN, the closing NUL counted). Bytes. */
+export const ARGUMENT_MAX = 131_071
+
+/** Why a command could not be started, in the same words whichever lane was asked. */
+export const SPAWN_FAILURE = {
+  cwd: (cwd: string) => `the working directory ${JSON.stringify(cwd)} does not exist or cannot be entered`,
+  program: (program: string) => `the program ${JSON.stringify(program)} was not found`,
+  denied: (program: string) => `the program ${JSON.stringify(program)} cannot be executed`,
+  large: () => 'the command is too long for the operating system (128 KiB for one argument)',
+  empty: () => 'the command is empty',
+  zero: () => 'the command, its directory or its environment holds a NUL character',
+  name: (name: string) => `${JSON.stringify(name)} cannot be the name of an environment variable`,
+} as const
+
+/**
+ * The words for a request that no lane can run, or undefined when it can be tried. Text is measured in UTF-8, as it
+ * reaches the target.
+ */
+export function refusal(request: CommandRequest): string | undefined {
+  const parts = typeof request.command === 'string' ? [request.command] : request.command
+  if (parts.length === 0 || parts[0] === '') {
+    if (typeof request.command !== 'string') return SPAWN_FAILURE.empty()
+  }
+  const texts = [...parts, request.cwd ?? '']
+  for (const [name, value] of Object.entries(request.env ?? {})) {
+    if (name === '' || name.includes('=')) return SPAWN_FAILURE.name(name)
+    texts.push(name, value ?? '')
+  }
+  for (const text of texts) {
+    if (text.includes('\0')) return SPAWN_FAILURE.zero()
+    // A quarter of the limit cannot exceed it, whatever the characters: most commands are never measured.
+    if (text.length > ARGUMENT_MAX / 4 && Buffer.byteLength(text) > ARGUMENT_MAX) return SPAWN_FAILURE.large()
+  }
+  return undefined
+}

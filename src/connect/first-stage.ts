@@ -1,0 +1,97 @@
+import { hostname, userInfo } from 'node:os'
+import { EXIT, MIN_NODE } from '../router/protocol.ts'
+
+/**
+ * What `node -e` runs on the target: reads exactly `size` bytes of compressed stub from fd 3 and becomes it. ES5, since
+ * it has to tell an old Node that it is too old. Holds no single quote, backslash, newline or exclamation mark: the login
+ * shell that takes it apart may be bash, fish or csh.
+ */
+export function firstStage(size: number): string {
+  return [
+    `var v=process.version,f=require("fs"),z=require("zlib"),n=${size},b=Buffer.alloc(n),o=0,k;`,
+    `if(parseInt(v.slice(1))<${MIN_NODE}){console.error("ramet: "+process.execPath+" is "+v);process.exit(${EXIT.OLD_NODE})}`,
+    // A non-blocking descriptor says EAGAIN; 5 ms later there may be more.
+    `for(;o<n;o+=k){try{k=f.readSync(3,b,o,n-o)}catch(e){if(e.code=="EAGAIN"){k=0;Atomics.wait(new Int32Array(new SharedArrayBuffer(4)),0,0,5);continue}throw e}`,
+    `if(k<1)process.exit(${EXIT.EOF})}`,
+    // Compiled as a module with a name: import() works in it, and stacks can be read.
+    `var m=new module.constructor("ramet");m.stub=b;m.paths=[];m._compile(z.brotliDecompressSync(b).toString(),"ramet:/stub.js")`,
+  ].join('')
+}
+
+/** Finds a Node that a non-login shell has no PATH to: version managers keep theirs under the home directory. */
+const FIND_NODE = [
+  'f(){ for p in "$@"; do [ -x "$p" ] && n=$p; done; }',
+  'n=$(command -v node 2>/dev/null) || n=$(command -v nodejs 2>/dev/null)',
+  // A shim starts a shell of its own for each run, and may ask which version is meant.
+  'case "$n" in */shims/*|*/.volta/*|"") n=; f /snap/bin/node "$HOME"/.local/bin/node "$HOME"/n/bin/node ' +
+    '"$HOME"/.local/share/mise/installs/node/*/bin/node "$HOME"/.asdf/installs/nodejs/*/bin/node "$HOME"/.volta/tools/image/node/*/bin/node ' +
+    '"$HOME"/.local/share/fnm/node-versions/*/installation/bin/node "$HOME"/.nvm/versions/node/*/bin/node ' +
+    '/opt/node*/bin/node /usr/local/bin/node /usr/bin/node;; esac',
+  `[ "$n" ] || { echo "ramet: no node in $PATH" >&2; exit ${EXIT.NO_NODE}; }`,
+].join('; ')
+
+export interface LaunchOptions {
+  version: string
+  /** Bytes of the compressed stub. */
+  stubSize: number
+  /** 16 random bytes, hex. */
+  nonce: string
+  /** Path of the Node binary on the target, or an argv that starts it. Default: searched. */
+  node?: string | readonly string[] | undefined
+}
+
+/**
+ * The command line that starts a stub: frames on fds 3 and 4, nothing on stdin, and everything printed on stderr. All
+ * redirections stand inside `sh`, since the login shell's syntax for them is unknown. It begins with a remark for whoever
+ * reads `ps`.
+ */
+export function launchLine({ version, stubSize, nonce, node }: LaunchOptions): string {
+  const remark = `: ramet ${version} for ${controllerName()}`
+  const words = node === undefined ? [] : typeof node === 'string' ? [node] : [...node]
+  const start = words.length === 0 ? '"$n"' : '"$@"'
+  const sh = [
+    remark,
+    's=$1 h=$2 i=$3; shift 3',
+    ...(words.length === 0 ? [FIND_NODE] : []),
+    // Agents and debuggers in NODE_OPTIONS are meant for other programs; the stub hands both on to its children.
+    'export RAMET_NODE_OPTIONS="$NODE_OPTIONS" RAMET_NODE_V8_COVERAGE="$NODE_V8_COVERAGE"; unset NODE_OPTIONS NODE_V8_COVERAGE',
+    `exec ${start} -e "$s" "${title(version)}" "$h" "$i" 3<&0 4>&1 </dev/null >&2`,
+  ].join('; ')
+  const half = nonce.length / 2
+  const args = [firstStage(stubSize), nonce.slice(0, half), nonce.slice(half), ...words].map((word) => `'${quotable(word)}'`)
+  return `exec sh -c '${sh}' ramet ${args.join(' ')}`
+}
+
+function title(version: string): string {
+  return `ramet ${version} for ${controllerName()}`
+}
+
+let cachedName: string | undefined
+function controllerName(): string {
+  cachedName ??= `${safely(() => userInfo().username)}@${safely(hostname)}`.replace(/[^A-Za-z0-9._@-]/g, '_').slice(0, 64)
+  return cachedName
+}
+
+function safely(read: () => string): string {
+  try {
+    return read()
+  } catch {
+    return 'unknown'
+  }
+}
+
+/** A word inside single quotes of an unknown shell: what would end them, or be taken for history, may not occur. */
+function quotable(word: string): string {
+  for (const char of word) {
+    const code = char.codePointAt(0) as number
+    if (code < 0x20 || code === 0x7f || char === "'" || char === '\\' || char === '!') throw new UnquotableWord(word)
+  }
+  return word
+}
+
+/** A `node` option that no shell could be given safely. */
+export class UnquotableWord extends Error {
+  constructor(word: string) {
+    super(`'${word}' cannot be passed through an unknown login shell`)
+  }
+}

@@ -1,0 +1,233 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Clock, systemClock } from '../base/clock.ts'
+import { deferred } from '../base/deferred.ts'
+import { RametError, type ErrorCode, type Stage } from '../router/errors.ts'
+import { SpawnedProcess } from './spawn.ts'
+import type { Connection, ProcessEnd, RemoteProcess } from './transport.ts'
+
+export interface OpensshOptions {
+  /** Host name or an alias of the SSH configuration. */
+  host: string
+  port?: number | undefined
+  user?: string | undefined
+  /** How messages name the target. Default [user@]host[:port]. */
+  name?: string | undefined
+  /** Further arguments of ssh; they stand first, so their -o values win. */
+  args?: readonly string[] | undefined
+  /** An OpenSSH configuration file, or false for none. Default: what ssh reads by itself. */
+  configFile?: string | false | undefined
+  identityFile?: string | readonly string[] | undefined
+  knownHosts?: string | readonly string[] | undefined
+  /** Default 'enforce'. */
+  hostKeys?: 'enforce' | 'accept' | 'ignore' | undefined
+  /** True: ssh may ask at the terminal. Default: it asks nobody (BatchMode). */
+  interactive?: boolean | undefined
+  /** Milliseconds until the first process must be known to run. Default 30,000; 0: none. */
+  timeout?: number | undefined
+  signal?: AbortSignal | undefined
+  clock?: Clock | undefined
+  /** The client program. Default 'ssh'. */
+  program?: string | undefined
+  env?: NodeJS.ProcessEnv | undefined
+}
+
+/** Length of a unix socket's path on the strictest system, less what ssh appends while it makes the socket. */
+const MAX_CONTROL_PATH = 104 - 18
+
+/**
+ * Connects by the system's ssh, one client process for each process that is opened. The first one shares its connection
+ * with those that follow, as long as it runs; a later one that finds no connection makes its own.
+ *
+ * `ready` resolves when the first process is known to run: with its first byte on stdout, or when it has ended with a code
+ * that is not ssh's own (255). ssh tells nothing earlier. The bytes written before that wait in ssh's stdin.
+ */
+export function connectOpenssh(options: OpensshOptions): Connection {
+  return new OpensshConnection(options)
+}
+
+class OpensshConnection implements Connection {
+  state: 'new' | 'connecting' | 'open' | 'closed' = 'new'
+  readonly name: string
+  readonly ready: Promise<void>
+  private readonly options: OpensshOptions
+  private readonly became = deferred<void>()
+  private readonly processes = new Set<SpawnedProcess>()
+  private readonly before = { bytesIn: 0, bytesOut: 0 }
+  private readonly listeners: (() => void)[] = []
+  /** The process whose ssh holds the shared connection. */
+  private master: SpawnedProcess | undefined
+  private controlDir: string | undefined
+  private stopTimer: (() => void) | undefined
+  private closing: Promise<void> | undefined
+  private failed: RametError | undefined
+  private readonly onAbort = (): void => this.giveUp(new RametError('cancelled', `${this.name}: connecting was cancelled`, {
+    stage: 'ssh', path: [this.name], outcome: 'not-sent', cause: this.options.signal?.reason, hint: 'The caller aborted it.' }))
+
+  constructor(options: OpensshOptions) {
+    this.options = options
+    const port = options.port === undefined ? '' : `:${options.port}`
+    this.name = options.name ?? `${options.user === undefined ? '' : `${options.user}@`}${options.host}${port}`
+    this.ready = this.became.promise
+    this.ready.catch(() => {})
+    const bad = badWord(options.host) ? 'host' : options.user !== undefined && badWord(options.user) ? 'user' : undefined
+    if (bad !== undefined) {
+      this.failed = new RametError('target-invalid', `${this.name}: this ${bad} name is not usable`, {
+        stage: 'resolve', path: [this.name], outcome: 'not-sent', hint: 'Names must not begin with "-" or hold control characters.' })
+      this.state = 'closed'
+      this.became.reject(this.failed)
+    }
+  }
+
+  open(command: string): RemoteProcess {
+    if (this.state === 'closed') {
+      throw this.failed ?? new RametError('closed', `${this.name}: the connection was closed here`, { path: [this.name], hint: 'Open it again.' })
+    }
+    const first = this.state === 'new'
+    const control = this.controlArgs()
+    const started = new SpawnedProcess([this.options.program ?? 'ssh', ...this.args(), ...control, '--', this.options.host, command], {
+      name: this.name, env: this.options.env, failure: (end, stderr) => this.failed ?? failureOf(this.name, end, stderr),
+    })
+    if (control.includes('ControlMaster=yes')) this.master = started
+    this.processes.add(started)
+    void started.exited.then(() => {
+      this.processes.delete(started)
+      if (this.master === started) this.master = undefined
+      this.before.bytesIn += started.bytesIn
+      this.before.bytesOut += started.bytesOut
+    })
+    if (first) this.awaitFirst(started)
+    return started
+  }
+
+  close(): Promise<void> {
+    if (this.closing) return this.closing
+    this.state = 'closed'
+    this.stopWaiting()
+    this.became.reject(new RametError('closed', `${this.name}: the connection was closed here`, {
+      path: [this.name], outcome: 'unknown', hint: 'Open it again.' }))
+    this.closing = Promise.all([...this.processes].map((item) => item.destroy())).then(() => {
+      if (this.controlDir !== undefined) rmSync(this.controlDir, { recursive: true, force: true })
+      for (const listener of this.listeners) listener()
+    })
+    return this.closing
+  }
+
+  onClose(listener: () => void): void {
+    if (this.closing) void this.closing.then(listener)
+    else this.listeners.push(listener)
+  }
+
+  stats(): { bytesIn: number; bytesOut: number } {
+    let { bytesIn, bytesOut } = this.before
+    for (const item of this.processes) {
+      bytesIn += item.bytesIn
+      bytesOut += item.bytesOut
+    }
+    return { bytesIn, bytesOut }
+  }
+
+  private awaitFirst(first: SpawnedProcess): void {
+    this.state = 'connecting'
+    const { signal, timeout = 30_000 } = this.options
+    if (signal?.aborted) return void process.nextTick(this.onAbort)
+    signal?.addEventListener('abort', this.onAbort, { once: true })
+    if (timeout > 0) {
+      this.stopTimer = (this.options.clock ?? systemClock).after(timeout, () => this.giveUp(
+        new RametError('connect-timeout', `${this.name}: ssh has not started the process in ${timeout} ms`, {
+          stage: 'ssh', path: [this.name], outcome: 'unknown',
+          hint: 'Check the address and firewalls on the way, or give it more time (timeout).' })))
+    }
+    void first.spoke.promise.then(async () => {
+      if (this.state !== 'connecting') return
+      const ended = first.state === 'running' ? undefined : await first.exited
+      const error = ended === undefined || first.bytesIn > 0 ? undefined : first.failed ?? failureOf(this.name, ended, first.tail)
+      if (error !== undefined) return this.giveUp(error)
+      this.stopWaiting()
+      this.state = 'open'
+      this.became.resolve()
+    })
+  }
+
+  private giveUp(error: RametError): void {
+    if (this.state === 'closed') return
+    this.failed = error
+    this.became.reject(error)
+    void this.close()
+  }
+
+  private stopWaiting(): void {
+    this.stopTimer?.()
+    this.options.signal?.removeEventListener('abort', this.onAbort)
+  }
+
+  private args(): string[] {
+    const { options } = this
+    const list: string[] = [...(options.args ?? []), '-T']
+    const set = (name: string, value: string): void => void list.push('-o', `${name}=${value}`)
+    if (options.configFile !== undefined) list.push('-F', options.configFile === false ? 'none' : options.configFile)
+    if (options.port !== undefined) list.push('-p', String(options.port))
+    if (options.user !== undefined) list.push('-l', options.user)
+    for (const file of strings(options.identityFile)) list.push('-i', file)
+    if (options.identityFile !== undefined) set('IdentitiesOnly', 'yes')
+    const known = options.hostKeys === 'ignore' ? ['/dev/null'] : strings(options.knownHosts)
+    if (known.length > 0) set('UserKnownHostsFile', known.map((file) => `"${file}"`).join(' '))
+    set('StrictHostKeyChecking', { enforce: 'yes', accept: 'accept-new', ignore: 'no' }[options.hostKeys ?? 'enforce'])
+    if (options.interactive !== true) set('BatchMode', 'yes')
+    const { timeout = 30_000 } = options
+    if (timeout > 0) set('ConnectTimeout', String(Math.ceil(timeout / 1000)))
+    // What a person's configuration may ask of an interactive ssh must not happen to a pipe.
+    set('RemoteCommand', 'none')
+    set('PermitLocalCommand', 'no')
+    set('ClearAllForwardings', 'yes')
+    set('LogLevel', 'ERROR')
+    return list
+  }
+
+  private controlArgs(): string[] {
+    if (this.controlDir === undefined) {
+      const parent = process.env['XDG_RUNTIME_DIR'] ?? tmpdir()
+      // A path that is too long would make ssh refuse to start; without sharing each process connects by itself.
+      if (join(parent, 'ramet-XXXXXX', 's').length > MAX_CONTROL_PATH) return ['-o', 'ControlPath=none', '-o', 'ControlMaster=no']
+      try {
+        this.controlDir = mkdtempSync(join(parent, 'ramet-'))
+      } catch {
+        return ['-o', 'ControlPath=none', '-o', 'ControlMaster=no']
+      }
+    }
+    const path = `ControlPath=${join(this.controlDir, 's').replace(/%/g, '%%')}`
+    return ['-o', path, '-o', `ControlMaster=${this.master === undefined ? 'yes' : 'no'}`, '-o', 'ControlPersist=no']
+  }
+}
+
+const strings = (value: string | readonly string[] | undefined): readonly string[] =>
+  value === undefined ? [] : typeof value === 'string' ? [value] : value
+
+// eslint-disable-next-line no-control-regex
+const badWord = (word: string): boolean => word === '' || word.startsWith('-') || /[\x00-\x20\x7f]/.test(word)
+
+/** What ssh's own failure was, by its messages; undefined where the code is the command's. */
+export function failureOf(name: string, end: ProcessEnd, stderr: string): RametError | undefined {
+  if (end.exitCode !== 255 && end.signal === null) return undefined
+  // eslint-disable-next-line no-control-regex
+  const lines = stderr.replace(/\r/g, '').split('\n').map((line) => line.replace(/[\x00-\x1f\x7f-\xff]/g, '?').trim()).filter((line) => line !== '')
+  const [, code, stage, hint] = FAILURES.find(([pattern]) => pattern.test(stderr))
+    ?? [/^/, 'ssh-failed', 'ssh', 'Try the same with ssh itself, with -v.']
+  const said = lines.slice(-3).join(' / ') || (end.signal === null ? 'it said nothing' : `ended by ${end.signal}`)
+  return new RametError(code, `${name}: ssh failed: ${said.slice(0, 400)}`, { stage, path: [name], outcome: stage === 'ssh' ? 'unknown' : 'not-sent', hint })
+}
+
+const FAILURES: [RegExp, ErrorCode, Stage, string][] = [
+  [/could not resolve hostname|name or service not known/i, 'resolve-failed', 'resolve', 'Check the spelling, DNS, and HostName in the SSH configuration.'],
+  [/host identification has changed|host key for .* has changed/i, 'host-key-changed', 'host-key', 'If the server was set up anew, remove its old line from known_hosts (ssh-keygen -R); else treat the network as hostile.'],
+  [/revoked host key|host key .* revoked/i, 'host-key-revoked', 'host-key', 'The key is marked @revoked in known_hosts: do not connect.'],
+  [/host key verification failed|no .* host key is known/i, 'host-key-unknown', 'host-key', 'Compare the fingerprint and add the key to known_hosts.'],
+  [/unable to negotiate|no matching .* found/i, 'algorithm-mismatch', 'host-key', 'Allow an algorithm that the server offers, in the SSH configuration.'],
+  [/permission denied|too many authentication failures|no supported authentication methods/i, 'auth-failed', 'auth', 'Check the user name, and that the key is in its authorized_keys.'],
+  [/connection refused/i, 'connect-refused', 'tcp', 'Check the port, and that the SSH server runs.'],
+  [/timed out/i, 'connect-timeout', 'tcp', 'Check the address, routes and firewalls on the way.'],
+  [/no route to host|network is unreachable|host is down/i, 'connect-failed', 'tcp', 'Check routes and firewalls on the way.'],
+  [/kex_exchange_identification|banner exchange|connection (closed|reset)/i, 'connect-failed', 'tcp', 'The server may have too many logins under way (MaxStartups) or have banned this address for a while (PerSourcePenalties).'],
+  [/session open refused|administratively prohibited|exec request failed/i, 'launch-failed', 'launch', 'The server allows fewer sessions per connection (MaxSessions), or no commands.'],
+]

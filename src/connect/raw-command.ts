@@ -1,0 +1,319 @@
+import { deferred } from '../base/deferred.ts'
+import type { Clock } from '../base/clock.ts'
+import { PIPE_LOW_WATER } from '../router/pipe.ts'
+import { RametError } from '../router/errors.ts'
+import type { ErrorCode, ErrorDetails } from '../router/errors.ts'
+import { SPAWN_FAILURE, refusal } from './command.ts'
+import type { CommandEnd, CommandRequest, RunningCommand } from './command.ts'
+import { MarkScanner } from './raw-frames.ts'
+import { RAW_LINE, rawPreamble, signalLine, terminateLine } from './raw-script.ts'
+import type { ProcessEnd, RemoteProcess } from './transport.ts'
+
+/** Bytes that login scripts may print on one stream before the command. */
+const NOISE_MAX = 64 * 1024
+/** Bytes of it that an error quotes. */
+const NOISE_KEPT = 2048
+/** Bytes of output that nobody has consumed: above the first the channel is not read, below the second it is again. */
+const PAUSE_AT = 1024 * 1024
+const RESUME_AT = 256 * 1024
+/** Milliseconds, after the grace, in which a killed command may still be reported. */
+const LAST_WORD = 2_000
+
+export interface RawSurroundings {
+  /** The target, for messages. */
+  name: string
+  clock: Clock
+  /** 32 hex digits that nobody can guess. */
+  mark: string
+  ready: Promise<void>
+  /** Runs a line for the login shell beside the command; resolves when it has ended. */
+  control(line: string): Promise<void>
+  /** The command has ended, or was never started; a background job may still hold the process's channel. */
+  left(process: RemoteProcess | undefined): void
+}
+
+/** One command of the raw lane, from the queue to its end. */
+export class RawCommand implements RunningCommand {
+  state: 'queued' | 'opening' | 'running' | 'ended' = 'queued'
+  onOutput: RunningCommand['onOutput']
+  onWritable: RunningCommand['onWritable']
+  readonly pid: Promise<number>
+  readonly ended: Promise<CommandEnd>
+  private readonly request: CommandRequest
+  private readonly around: RawSurroundings
+  private readonly pidKnown = deferred<number>()
+  private readonly end = deferred<CommandEnd>()
+  private process: RemoteProcess | undefined
+  private leader: number | undefined
+  private group = true
+  private startedAt = 0
+  private readonly marked = { stdout: false, stderr: false }
+  private readonly over = { stdout: false, stderr: false }
+  private noise = { bytes: 0, text: '' }
+  private report: { exitCode: number | null; signal: string | null } | undefined
+  private failed: string | undefined
+  private unconsumed = 0
+  private held: Uint8Array[] = []
+  private stdinEnded = false
+  private wantsWritable = false
+  /** Signals sent before the leader was known, and those sent at all. */
+  private early: (() => void)[] = []
+  private readonly sent = new Set<string>()
+  private terminating = 0
+  private stopTimer: (() => void) | undefined
+
+  constructor(request: CommandRequest, around: RawSurroundings) {
+    this.request = request
+    this.around = around
+    this.pid = this.pidKnown.promise
+    this.ended = this.end.promise
+    this.pid.catch(() => {})
+    this.ended.catch(() => {})
+    const refused = refusal(request) ?? badName(request)
+    if (refused !== undefined) this.refuse(this.error('spawn-failed', refused, { outcome: 'not-sent' }))
+  }
+
+  /** Ends a command that was not started. */
+  refuse(error: RametError): void {
+    if (this.state === 'queued') this.fail(error)
+  }
+
+  open(start: (line: string) => RemoteProcess): void {
+    this.state = 'opening'
+    this.startedAt = this.around.clock.now()
+    let process: RemoteProcess
+    try {
+      process = start(RAW_LINE)
+    } catch (error) {
+      return this.fail(error as Error)
+    }
+    this.process = process
+    const { mark } = this.around
+    const stdout = new MarkScanner(mark, (bytes) => this.bytes('stdout', bytes), (text) => this.frame('stdout', text))
+    const stderr = new MarkScanner(mark, (bytes) => this.bytes('stderr', bytes), (text) => this.frame('stderr', text))
+    process.stderr((bytes) => stderr.push(bytes))
+    process.pipe.start({
+      data: (bytes) => stdout.push(bytes),
+      drain: () => this.drained(),
+      closed: (cause) => {
+        stdout.end()
+        void process.exited.then((how) => {
+          stderr.end()
+          this.exited(how, cause)
+        })
+      },
+    })
+    process.pipe.write(Buffer.from(rawPreamble(this.request, mark)))
+    for (const bytes of this.held.splice(0)) process.pipe.write(bytes)
+    if (this.stdinEnded) process.pipe.end()
+    else if (this.wantsWritable && process.pipe.pending <= PIPE_LOW_WATER) this.drained()
+  }
+
+  // -- towards the command --
+
+  write(bytes: Uint8Array): boolean {
+    if (this.state === 'ended' || this.stdinEnded) return true
+    if (this.process === undefined) {
+      this.held.push(bytes)
+      this.wantsWritable = true
+      return false
+    }
+    this.process.pipe.write(bytes)
+    // At exactly this mark the pipe promises a `drain`.
+    this.wantsWritable = this.process.pipe.pending > PIPE_LOW_WATER
+    return !this.wantsWritable
+  }
+
+  endStdin(): void {
+    if (this.stdinEnded) return
+    this.stdinEnded = true
+    this.process?.pipe.end()
+  }
+
+  consumed(bytes: number): void {
+    const before = this.unconsumed
+    this.unconsumed -= bytes
+    if (before > RESUME_AT && this.unconsumed <= RESUME_AT) this.process?.pipe.resume()
+  }
+
+  signal(name: string): void {
+    if (!/^SIG[A-Z0-9]+$/.test(name)) return
+    this.whenLed((pid) => {
+      this.sent.add(name)
+      void this.around.control(signalLine(name, pid, this.group))
+    })
+  }
+
+  terminate(grace: number): void {
+    if (this.state === 'ended') return
+    if (this.state === 'queued') {
+      return this.fail(this.error('cancelled', 'the command was cancelled before it was started', { outcome: 'not-sent' }))
+    }
+    this.stopTimer?.()
+    this.stopTimer = this.around.clock.after(grace + LAST_WORD, () => this.giveUp())
+    this.terminating += 1
+    const done = () => {
+      this.terminating -= 1
+      this.settle()
+    }
+    let sent = false
+    this.whenLed((pid) => {
+      sent = true
+      for (const name of ['SIGTERM', 'SIGKILL']) this.sent.add(name)
+      void this.around.control(terminateLine(pid, this.group, grace)).then(done)
+    })
+    if (!sent) void this.ended.then(done, done)
+  }
+
+  private whenLed(action: (pid: number) => void): void {
+    if (this.state === 'ended' || this.report !== undefined) return
+    if (this.leader === undefined) this.early.push(() => { if (this.leader !== undefined) action(this.leader) })
+    else action(this.leader)
+  }
+
+  private drained(): void {
+    if (!this.wantsWritable) return
+    this.wantsWritable = false
+    this.onWritable?.()
+  }
+
+  // -- from the command --
+
+  private bytes(stream: 'stdout' | 'stderr', bytes: Buffer): void {
+    if (this.over[stream] || this.state === 'ended') return
+    if (!this.marked[stream]) return this.noisy(bytes)
+    this.unconsumed += bytes.length
+    if (this.unconsumed > PAUSE_AT) this.process?.pipe.pause()
+    if (this.onOutput === undefined) this.consumed(bytes.length)
+    else this.onOutput(stream, bytes)
+  }
+
+  private noisy(bytes: Buffer): void {
+    this.noise.bytes += bytes.length
+    if (this.noise.text.length < NOISE_KEPT) this.noise.text += bytes.toString('utf8', 0, NOISE_KEPT)
+    if (this.noise.bytes <= NOISE_MAX) return
+    this.process?.kill()
+    this.fail(this.error('boot-noise', `login scripts printed more than ${NOISE_MAX} bytes before the command: ${this.noiseLine()}`, {
+      stage: 'launch', hint: 'Make the account\'s login scripts silent where no terminal is attached.',
+    }))
+  }
+
+  private frame(stream: 'stdout' | 'stderr', text: string): void {
+    if (this.state === 'ended') return
+    const rest = text.slice(1)
+    if (text.startsWith('S')) {
+      this.marked[stream] = true
+      this.group = rest !== 'plain'
+    } else if (text.startsWith('P') && stream === 'stderr') this.led(Number(rest))
+    else if (text.startsWith('F') && stream === 'stderr') this.failed ??= this.failure(rest)
+    else if (text.startsWith('E')) {
+      this.over[stream] = true
+      if (stream === 'stderr') this.report = this.ending(rest)
+      this.settle()
+    }
+  }
+
+  private led(pid: number): void {
+    if (this.leader !== undefined || !Number.isSafeInteger(pid) || pid < 2) return
+    this.leader = pid
+    this.state = 'running'
+    this.startedAt = this.around.clock.now()
+    this.pidKnown.resolve(pid)
+    for (const action of this.early.splice(0)) action()
+  }
+
+  private failure(text: string): string {
+    const { command, cwd } = this.request
+    const [what, status] = text.split(' ')
+    const program = typeof command === 'string' ? '/bin/sh' : command[0] ?? ''
+    if (what === 'c') return SPAWN_FAILURE.cwd(cwd ?? '')
+    if (what === 'n') return 'its environment cannot be set: the shell of the target holds one of the variables fast'
+    return status === '126' ? SPAWN_FAILURE.denied(program) : SPAWN_FAILURE.program(program)
+  }
+
+  /** 'Terminated\nE143 TERM\n' · 'E143 TERM\n' · 'E0 ' */
+  private ending(text: string): { exitCode: number | null; signal: string | null } | undefined {
+    const match = /^([^]*)E(\d+) ([^]*)$/.exec(text)
+    if (match === null) return undefined
+    const [, words = '', digits = '', after = ''] = match
+    const status = Number(digits)
+    const name = /^[A-Z][A-Z0-9+-]*$/.test(after.trim()) ? `SIG${after.trim()}` : undefined
+    // Shells say nothing of INT and PIPE: what we sent ourselves was the signal.
+    const told = words.trim() !== '' || status > 255 || (name !== undefined && this.sent.has(name))
+    return name !== undefined && status > 128 && told ? { exitCode: null, signal: name } : { exitCode: status, signal: null }
+  }
+
+  private settle(): void {
+    if (this.state === 'ended' || !this.over.stdout || !this.over.stderr) return
+    if (this.failed !== undefined) return this.fail(this.error('spawn-failed', this.failed))
+    if (this.leader === undefined || this.report === undefined) {
+      return this.fail(this.error('launch-failed', `the command could not be started${this.noiseLine()}`, {
+        stage: 'launch', hint: 'The target needs /bin/sh.',
+      }))
+    }
+    // Until the group is gone as a whole.
+    if (this.terminating > 0) return
+    this.finish({ ...this.report, duration: this.around.clock.now() - this.startedAt })
+  }
+
+  /** The process behind the channel has ended; usually everything was reported before. */
+  private exited(how: ProcessEnd, cause: Error | undefined): void {
+    if (this.state === 'ended' || (this.over.stdout && this.over.stderr)) return
+    if (this.failed !== undefined) return this.fail(this.error('spawn-failed', this.failed))
+    const { name } = this.around
+    if (how.exitCode !== null && !this.marked.stderr) {
+      return this.fail(this.error('launch-failed', `the login shell ended with exit code ${how.exitCode} before it ran the command${this.noiseLine()}`, {
+        stage: 'launch', cause, hint: `Check that the account may run commands: ssh ${name} true`,
+      }))
+    }
+    // What went wrong with the connection as a whole says more than one channel's end.
+    const lost = this.error('link-lost', 'the connection ended while the command ran', {
+      outcome: 'unknown', cause, hint: 'Nobody can say how the command ended; it may still be running.',
+    })
+    this.around.ready.then(() => this.fail(lost), (error: unknown) => this.fail(error as Error))
+  }
+
+  private giveUp(): void {
+    this.process?.kill()
+    this.fail(this.error('link-lost', 'the command was to be ended, and the target did not say that it has', {
+      outcome: 'unknown', hint: 'The connection may be stalled; the command may still be running.',
+    }))
+  }
+
+  private finish(end: CommandEnd): void {
+    this.leave()
+    this.end.resolve(end)
+  }
+
+  private fail(error: Error): void {
+    if (this.state === 'ended') return
+    this.leave()
+    this.pidKnown.reject(error)
+    this.end.reject(error)
+  }
+
+  private leave(): void {
+    this.state = 'ended'
+    this.stopTimer?.()
+    this.held = []
+    this.early = []
+    this.process?.pipe.end()
+    // What background jobs print from here on is read and dropped.
+    this.process?.pipe.resume()
+    this.around.left(this.process)
+  }
+
+  private noiseLine(): string {
+    const text = this.noise.text.slice(0, 200).replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim()
+    return text === '' ? '' : `: ${text}`
+  }
+
+  private error(code: ErrorCode, message: string, details: ErrorDetails = {}): RametError {
+    return new RametError(code, `${this.around.name}: ${message}`, details)
+  }
+}
+
+function badName(request: CommandRequest): string | undefined {
+  const name = Object.keys(request.env ?? {}).find((key) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key))
+  return name === undefined ? undefined : SPAWN_FAILURE.name(name)
+}

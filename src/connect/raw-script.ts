@@ -1,0 +1,101 @@
+import type { CommandRequest } from './command.ts'
+
+/**
+ * The texts of the raw lane: what a login shell of whatever kind is asked to run, and what our own shell then reads from its
+ * stdin. The caller's command, directory and environment stand in no argument list of ours: no login shell can misread
+ * them, and nobody sees a value in `ps`.
+ *
+ * Two shells take part. The *reporter* stays outside of the command's process group, so that it outlives every kill: it
+ * waits and reports. The *leader* makes a process group, prepares directory and environment and becomes the command.
+ * Reports are frames `mark text mark` within stdout and stderr:
+ *
+ *     S setsid|perl|plain   both streams: what comes before is the login scripts' · how the group was made
+ *     P pid                 stderr: the leader
+ *     F what status         stderr: could not be started: c directory, n environment, x program
+ *     E words E status name both streams (stdout without text): the command has ended, and all it wrote stands before
+ */
+
+/** For the login shell: no quote, newline, backslash or `!` inside, so that sh, csh and fish read the same. */
+export const RAW_LINE = `exec sh -c ': ramet raw command;IFS= read -r ramet_l&&eval "$ramet_l"'`
+
+/** Characters that a shell leaves alone between single quotes, and the quote itself. */
+export function shellQuote(text: string): string {
+  return `'${text.replace(/'/g, "'\\''")}'`
+}
+
+/** The mark, joined by the shell: whatever echoes its input does not print it whole. */
+function markText(mark: string): string {
+  return `ramet_m=${mark.slice(0, mark.length / 2)};ramet_m=$ramet_m${mark.slice(mark.length / 2)}`
+}
+
+/**
+ * Waits for the leader. A status above 128 is a signal only if the shell says so in words, and it says so on its own
+ * stderr (not on the command's, hence the inner subshell); bash says it in its first shell only, and not in POSIX mode.
+ */
+const WAIT = '(exec >&3 2>&4 3>&- 4>&-;exec "$@" /bin/sh -c "$ramet_q");ramet_s=$?;printf %s "E$ramet_s ";[ $ramet_s -gt 128 ]&&kill -l $ramet_s'
+
+/** What the leader runs: it reads its line from the same stdin, where the reporter has left it. */
+const LEAD = 'IFS= read -r ramet_l&&eval "$ramet_l"'
+
+function reporter(mark: string): string {
+  return [
+    markText(mark),
+    'exec 3>&1 4>&2',
+    'if command -v setsid >/dev/null 2>&1;then ramet_g=setsid;set -- setsid;' +
+      `elif command -v perl >/dev/null 2>&1;then ramet_g=perl;set -- perl -e ${shellQuote('setpgrp(0,0);exec @ARGV')};` +
+      'else ramet_g=plain;set --;fi',
+    'printf %s "${ramet_m}S$ramet_g$ramet_m"',
+    'printf %s "${ramet_m}S$ramet_g$ramet_m" >&2',
+    `ramet_q=${shellQuote(LEAD)}`,
+    `ramet_w=${shellQuote(WAIT)}`,
+    'if [ "$BASH_VERSION" ];then ramet_r=$(exec "$BASH" -c "set +o posix;ramet_q=\\$1;shift;$ramet_w" sh "$ramet_q" "$@" 2>&1);' +
+      'else ramet_r=$(eval "$ramet_w" 2>&1);fi',
+    'printf %s "${ramet_m}E$ramet_m"',
+    'printf %s "${ramet_m}E$ramet_r$ramet_m" >&2',
+    'exit 0',
+  ].join(';')
+}
+
+function leader(request: CommandRequest, mark: string): string {
+  const { command, cwd, env } = request
+  const lines = [
+    markText(mark),
+    'printf %s "${ramet_m}P$$ $ramet_m" >&2',
+    // A shell that fails to execute, or to set a variable that it holds fast, ends: then this is its last word.
+    `trap ${shellQuote('ramet_s=$?;printf %s "${ramet_m}F$ramet_f $ramet_s$ramet_m" >&$ramet_t')} 0`,
+    'exec 4>&2 2>/dev/null',
+    'ramet_t=4 ramet_f=c',
+    'cd -- "${HOME:-/}"||cd /',
+  ]
+  if (cwd !== undefined) lines.push(`cd -- ${shellQuote(cwd.startsWith('/') ? cwd : `./${cwd}`)}||exit 1`)
+  lines.push('ramet_f=n')
+  for (const [name, value] of Object.entries(env ?? {})) {
+    lines.push(value === undefined ? `unset ${name}` : `export ${name}=${shellQuote(value)}`)
+  }
+  const words = typeof command === 'string' ? ['/bin/sh', '-c', command] : command
+  lines.push('ramet_t=2 ramet_f=x', 'exec 2>&4 4>&-', `exec ${words.map(shellQuote).join(' ')}`)
+  return lines.join(';')
+}
+
+/** What goes to stdin before the command's own. Every environment name must be one that a shell can assign to. */
+export function rawPreamble(request: CommandRequest, mark: string): string {
+  const script = leader(request, mark)
+  if (!script.includes('\n')) return `${reporter(mark)}\n${script}\n`
+  // Several lines: each behind a `+`, and a dot at the end, without which nothing is run.
+  const gather = 'ramet_n=${IFS#??};ramet_p=;ramet_e=;while IFS= read -r ramet_l;do case $ramet_l in .)ramet_e=1;break;;esac;' +
+    'ramet_p=$ramet_p$ramet_n${ramet_l#+};done;[ "$ramet_e" ]&&eval "$ramet_p"'
+  return `${reporter(mark)}\n${gather}\n${script.split('\n').map((line) => `+${line}\n`).join('')}.\n`
+}
+
+/** Sends one signal ('SIGTERM') to a process, or to the group that it leads. */
+export function signalLine(signal: string, pid: number, group: boolean): string {
+  return `exec sh -c 'kill -s ${signal.slice(3)} -- ${group ? '-' : ''}${pid}'`
+}
+
+/** TERM, up to `grace` ms of waiting, KILL: on the target, so that it is done even if we are gone in the meantime. Ends when all are gone. */
+export function terminateLine(pid: number, group: boolean, grace: number): string {
+  const who = `${group ? '-' : ''}${pid}`
+  const tenths = Math.ceil(grace / 100)
+  return `exec sh -c 'exec 2>/dev/null;kill -s TERM -- ${who};kill -s CONT -- ${who};i=0;` +
+    `while [ $i -lt ${tenths} ]&&kill -s 0 -- ${who};do sleep 0.1||{ sleep 1;i=$((i+9));};i=$((i+1));done;kill -s KILL -- ${who}'`
+}

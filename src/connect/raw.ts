@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto'
+import { systemClock } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
+import { RametError } from '../router/errors.ts'
+import type { CommandLane, CommandRequest, RunningCommand } from './command.ts'
+import { RawCommand } from './raw-command.ts'
+import type { Connection, RemoteProcess } from './transport.ts'
+
+/** Channels that commands hold at once. sshd allows 10 (MaxSessions); two are left for those that end commands. */
+const COMMANDS = 8
+/** Channels that end commands, at once. */
+const CONTROLS = 2
+/** Milliseconds from TERM to KILL when the lane is closed. */
+const CLOSE_GRACE = 500
+
+/**
+ * Commands on a target without an interpreter: each is one process of the connection, with the same results and errors as
+ * the exec module gives. What it cannot do: end the commands of a connection that broke (nobody of ours is left there), and
+ * tell `exit 130` and `exit 141` from death by INT and PIPE (shells are silent about those two).
+ */
+export class RawLane implements CommandLane {
+  private state: 'open' | 'closed' = 'open'
+  private readonly connection: Connection
+  private readonly clock: Clock
+  private readonly queue: RawCommand[] = []
+  private readonly active = new Set<RawCommand>()
+  /** Commands that have ended while a background job of theirs still holds the channel, oldest first. */
+  private readonly lingering = new Set<RemoteProcess>()
+  private readonly controls: (() => void)[] = []
+  private controlling = 0
+  private opened = 0
+  private ready = false
+
+  constructor(connection: Connection, options: { clock?: Clock } = {}) {
+    this.connection = connection
+    this.clock = options.clock ?? systemClock
+    connection.ready.then(() => {
+      this.ready = true
+      connection.onClose((cause) => this.lost(cause))
+      this.next()
+    }, (error: unknown) => this.lost(error))
+  }
+
+  start(request: CommandRequest): RunningCommand {
+    const command = new RawCommand(request, {
+      name: this.connection.name,
+      clock: this.clock,
+      mark: randomBytes(16).toString('hex'),
+      ready: this.connection.ready,
+      control: (line) => this.control(line),
+      left: (process) => this.left(command, process),
+    })
+    if (this.state === 'closed') {
+      command.refuse(new RametError('closed', `${this.connection.name}: the connection is closed`, {
+        outcome: 'not-sent', hint: 'Connect again.',
+      }))
+      return command
+    }
+    if (command.state !== 'queued') return command
+    this.queue.push(command)
+    this.next()
+    return command
+  }
+
+  /** Ends every command; resolves when they have ended. To be called before the connection is closed. */
+  async close(): Promise<void> {
+    this.state = 'closed'
+    const commands = [...this.queue.splice(0), ...this.active]
+    for (const command of commands) command.terminate(CLOSE_GRACE)
+    await Promise.allSettled(commands.map((command) => command.ended))
+  }
+
+  private next(): void {
+    while (this.queue.length > 0) {
+      // The first command may leave together with what opens the connection; the others wait for it.
+      if (!this.ready && this.opened > 0) return
+      if (this.active.size + this.lingering.size >= COMMANDS) return this.evict()
+      const command = this.queue.shift() as RawCommand
+      if (command.state !== 'queued') continue
+      this.opened += 1
+      this.active.add(command)
+      command.open((line) => this.connection.open(line))
+    }
+  }
+
+  /** Takes a channel from the background job that has had it longest: at its next line of output it will get SIGPIPE. */
+  private evict(): void {
+    const [oldest] = this.lingering
+    oldest?.kill()
+  }
+
+  private left(command: RawCommand, process: RemoteProcess | undefined): void {
+    const at = this.queue.indexOf(command)
+    if (at >= 0) this.queue.splice(at, 1)
+    if (!this.active.delete(command) || process === undefined) return this.next()
+    this.lingering.add(process)
+    void process.exited.then(() => {
+      this.lingering.delete(process)
+      this.next()
+    })
+    this.next()
+  }
+
+  /** Runs a line on a channel of its own, whose output is of no interest; resolves when it has ended. */
+  private async control(line: string): Promise<void> {
+    if (this.controlling >= CONTROLS) await new Promise<void>((resolve) => this.controls.push(resolve))
+    this.controlling += 1
+    try {
+      const process = this.connection.open(line)
+      process.pipe.start({ data() {}, drain() {}, closed() {} })
+      process.stderr(() => {})
+      process.pipe.end()
+      await process.exited
+    } catch {
+      // The connection is gone; the command's own end tells so.
+    } finally {
+      this.controlling -= 1
+      this.controls.shift()?.()
+    }
+  }
+
+  private lost(cause: unknown): void {
+    this.state = 'closed'
+    for (const command of this.queue.splice(0)) {
+      command.refuse(cause instanceof RametError ? cause : new RametError('link-lost', `${this.connection.name}: the connection ended`, {
+        outcome: 'not-sent', hint: 'Connect again; the command was not sent.', cause,
+      }))
+    }
+  }
+}

@@ -1,0 +1,156 @@
+import constants from 'ssh2/lib/protocol/constants.js'
+import crypto from 'ssh2/lib/protocol/crypto.js'
+import Protocol from 'ssh2/lib/protocol/Protocol.js'
+import utils from 'ssh2/lib/protocol/utils.js'
+
+/**
+ * The one door to ssh2. Of that library ramet uses the layer below its Client: packets, ciphers, key exchange. Logging in
+ * and channels are our own, because the Client can neither send ahead of replies nor tell how much it has buffered, and
+ * takes any host key by default.
+ *
+ * Members that begin with an underscore are private to ssh2; each is named in test/connect/ssh2-private.test.ts.
+ */
+export interface SshProtocol {
+  /** Sends our identification; undefined once called. */
+  start: (() => void) | undefined
+  /** Feeds received bytes; throws on what cannot be a packet. */
+  parse(chunk: Uint8Array, from: number, to: number): void
+  /** Frees ciphers; afterwards sending and parsing throw. */
+  cleanup(): void
+  disconnect(reason: number): void
+  service(name: string): void
+  requestFailure(): void
+  authNone(user: string): void
+  authPassword(user: string, password: string): void
+  authKeyboard(user: string): void
+  authInfoRes(responses: readonly string[]): void
+  session(channel: number, window: number, packetSize: number): void
+  exec(channel: number, command: string, wantReply: boolean): void
+  signal(channel: number, name: string): void
+  channelData(channel: number, data: Buffer): void
+  channelEOF(channel: number): void
+  channelClose(channel: number): void
+  channelFailure(channel: number): void
+  channelWindowAdjust(channel: number, bytes: number): void
+  /** Defined while a key exchange is under way; packets sent then are queued without limit. */
+  readonly _kexinit: unknown
+  /** The current key exchange; `sessionID` is the first exchange's hash. */
+  readonly _kex: { readonly sessionID: Buffer }
+  /** Methods of the requests under way, in order: tells what an answer of type 60 means. */
+  readonly _authsQueue: string[]
+  readonly _packetRW: { write: { allocStart: number; alloc(length: number): Buffer; finalize(packet: Buffer): Buffer } }
+}
+
+export interface Negotiated {
+  kex: string
+  serverHostKey: string
+}
+
+export interface ProtocolHandlers {
+  DISCONNECT(protocol: SshProtocol, reason: number, text: string | undefined): void
+  SERVICE_ACCEPT(protocol: SshProtocol): void
+  EXT_INFO(protocol: SshProtocol, extensions: { name: string; algs: string[] }[]): void
+  USERAUTH_SUCCESS(protocol: SshProtocol): void
+  USERAUTH_FAILURE(protocol: SshProtocol, methods: string[] | undefined, partial: boolean): void
+  USERAUTH_PK_OK(protocol: SshProtocol): void
+  USERAUTH_PASSWD_CHANGEREQ(protocol: SshProtocol, text: string): void
+  USERAUTH_INFO_REQUEST(protocol: SshProtocol, name: string, text: string, prompts: { prompt: string; echo: boolean }[]): void
+  GLOBAL_REQUEST(protocol: SshProtocol, name: string, wantReply: boolean): void
+  CHANNEL_OPEN_CONFIRMATION(
+    protocol: SshProtocol, info: { recipient: number; sender: number; window: number; packetSize: number }): void
+  CHANNEL_OPEN_FAILURE(protocol: SshProtocol, channel: number, reason: number, text: string): void
+  CHANNEL_DATA(protocol: SshProtocol, channel: number, data: Uint8Array): void
+  CHANNEL_EXTENDED_DATA(protocol: SshProtocol, channel: number, data: Uint8Array, type: number): void
+  CHANNEL_WINDOW_ADJUST(protocol: SshProtocol, channel: number, bytes: number): void
+  CHANNEL_SUCCESS(protocol: SshProtocol, channel: number): void
+  CHANNEL_FAILURE(protocol: SshProtocol, channel: number): void
+  CHANNEL_REQUEST(protocol: SshProtocol, channel: number, type: string, wantReply: boolean, data: unknown): void
+  CHANNEL_EOF(protocol: SshProtocol, channel: number): void
+  CHANNEL_CLOSE(protocol: SshProtocol, channel: number): void
+}
+
+export interface ProtocolConfig {
+  algorithms?: SshAlgorithms | undefined
+  onWrite(bytes: Uint8Array): void
+  onError(error: Error): void
+  onHeader(header: { versions: { software: string } }): void
+  /** After the first key exchange and after each one that follows. */
+  onHandshakeComplete(negotiated: Negotiated): void
+  /** Synchronous; false ends the connection. ssh2 takes anything else for a yes. */
+  hostVerifier(blob: Buffer): boolean
+  messageHandlers: ProtocolHandlers
+}
+
+/** Lists to offer instead of ssh2's defaults; names it does not know are left out. */
+export interface SshAlgorithms {
+  kex?: readonly string[]
+  serverHostKey?: readonly string[]
+  cipher?: readonly string[]
+  hmac?: readonly string[]
+}
+
+type Lists = Record<'KEX' | 'SERVER_HOST_KEY' | 'CIPHER' | 'MAC', string[]>
+const { DEFAULT_KEX, DEFAULT_SERVER_HOST_KEY, DEFAULT_CIPHER, DEFAULT_MAC,
+  SUPPORTED_KEX, SUPPORTED_SERVER_HOST_KEY, SUPPORTED_CIPHER, SUPPORTED_MAC } = constants as
+  { [K in keyof Lists as `DEFAULT_${K}` | `SUPPORTED_${K}`]: string[] }
+const { sendPacket } = utils as { sendPacket(protocol: SshProtocol, packet: Buffer): boolean }
+
+/** Resolves when ssh2's own cryptography (a small wasm module) is usable. */
+export const cryptoReady = (crypto as { init: Promise<void> }).init
+
+/** The lists that would be offered. An empty one means that nothing asked for is supported. */
+export function offeredAlgorithms(wanted: SshAlgorithms = {}): Required<SshAlgorithms> {
+  const pick = (names: readonly string[] | undefined, known: string[], standard: string[]): string[] =>
+    names === undefined ? standard : names.filter((name) => known.includes(name))
+  return {
+    kex: pick(wanted.kex, SUPPORTED_KEX, DEFAULT_KEX),
+    serverHostKey: pick(wanted.serverHostKey, SUPPORTED_SERVER_HOST_KEY, DEFAULT_SERVER_HOST_KEY),
+    cipher: pick(wanted.cipher, SUPPORTED_CIPHER, DEFAULT_CIPHER),
+    hmac: pick(wanted.hmac, SUPPORTED_MAC, DEFAULT_MAC),
+  }
+}
+
+export function createProtocol(config: ProtocolConfig): SshProtocol {
+  const lists = offeredAlgorithms(config.algorithms)
+  // Compression is left out: our own code is compressed already, and zlib after login would have to be flushed per packet.
+  const way = { cipher: lists.cipher, mac: lists.hmac, compress: ['none'], lang: [] }
+  const offer = { kex: lists.kex, serverHostKey: lists.serverHostKey, cs: way, sc: way }
+  return new (Protocol as new (config: unknown) => SshProtocol)({ ...config, offer })
+}
+
+export function rekeying(protocol: SshProtocol): boolean {
+  return protocol._kexinit !== undefined
+}
+
+const text = (value: string): Buffer => string(Buffer.from(value))
+function string(bytes: Uint8Array): Buffer {
+  const out = Buffer.allocUnsafe(4 + bytes.length)
+  out.writeUInt32BE(bytes.length, 0)
+  out.set(bytes, 4)
+  return out
+}
+
+/** A publickey request without its signature. `signed`: with one to follow, else the question whether the key would do. */
+export function publicKeyRequest(user: string, algorithm: string, blob: Uint8Array, signed: boolean): Buffer {
+  return Buffer.concat([Buffer.of(50), text(user), text('ssh-connection'), text('publickey'), Buffer.of(signed ? 1 : 0),
+    text(algorithm), string(blob)])
+}
+
+/** What a key signs for a request: bound to this connection by its session id. */
+export function dataToSign(protocol: SshProtocol, request: Buffer): Buffer {
+  return Buffer.concat([string(protocol._kex.sessionID), request])
+}
+
+/**
+ * Sends a publickey request. ssh2's own authPK builds the signature blob itself and so cannot carry certificates, FIDO
+ * keys, or what an agent signed.
+ */
+export function sendPublicKey(protocol: SshProtocol, request: Buffer, signature?: Uint8Array): void {
+  const payload = signature === undefined ? request : Buffer.concat([request, string(signature)])
+  const writer = protocol._packetRW.write
+  const at = writer.allocStart
+  const packet = writer.alloc(payload.length)
+  packet.set(payload, at)
+  protocol._authsQueue.push('publickey')
+  sendPacket(protocol, writer.finalize(packet))
+}

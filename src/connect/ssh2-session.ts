@@ -1,0 +1,209 @@
+import { RametError, type Stage } from '../router/errors.ts'
+import type { Pipe } from '../router/pipe.ts'
+import { type AuthOptions, Authenticator } from './ssh2-auth.ts'
+import type { SshChannel } from './ssh2-channel.ts'
+import type { HostKeyGate } from './ssh2-host-key.ts'
+import type { ProtocolHandlers, SshAlgorithms, SshProtocol } from './ssh2-protocol.ts'
+import { SshTransport } from './ssh2-transport.ts'
+
+export interface SessionOwner {
+  stage(stage: Stage): void
+  asking(): () => void
+  authenticated(): void
+  /** The session is over; called once unless close() was. `ahead`: while logging in, after a login that was sent ahead of its answer. */
+  lost(error: RametError, ahead: boolean): void
+}
+
+export interface SessionOptions {
+  pipe: Pipe
+  gate: HostKeyGate
+  algorithms: SshAlgorithms
+  auth: AuthOptions
+  /** Whether login, channel and first bytes may leave in one flight. */
+  flight: 'auto' | 'slow'
+  /** The process that is to be started first, if one is wanted already. */
+  first(): SshChannel | undefined
+}
+
+/**
+ * How much a server takes on a channel before it has granted any window, and so whether it is known well enough for one
+ * flight. OpenSSH grants 2 MiB with the exec request; less is sent, because the bytes pass through the process that
+ * checks logins. dropbear has 24,576 bytes from the start and ends the connection at one byte more.
+ */
+export function knownServer(ident: string): { loan: number } | undefined {
+  const openssh = /^OpenSSH_(\d+)\.(\d+)/.exec(ident)
+  if (openssh) return Number(openssh[1]) * 100 + Number(openssh[2]) >= 702 ? { loan: 128 * 1024 } : undefined
+  return /^dropbear_20(?:2\d|[3-9]\d)\./.test(ident) ? { loan: 24_576 } : undefined
+}
+
+/** One SSH session over one pipe: key exchange, login, and the channels on it. */
+export class SshSession {
+  state: 'connecting' | 'login' | 'open' | 'closed' = 'connecting'
+  readonly transport: SshTransport
+  private readonly pipe: Pipe
+  private readonly options: SessionOptions
+  private readonly owner: SessionOwner
+  private readonly auth: Authenticator
+  private readonly channels = new Map<number, SshChannel>()
+  private nextChannel = 0
+
+  constructor(options: SessionOptions, owner: SessionOwner) {
+    this.options = options
+    this.owner = owner
+    this.pipe = options.pipe
+    this.transport = new SshTransport({
+      name: options.auth.name, pipe: options.pipe, gate: options.gate, algorithms: options.algorithms,
+      handlers: this.handlers(),
+      owner: {
+        secured: () => this.secured(),
+        rekeyed: () => this.each((channel) => channel.pump()),
+        drained: () => this.each((channel) => channel.wireDrained()),
+        lost: (error) => this.lost(error),
+      },
+    })
+    this.auth = new Authenticator(options.auth, {
+      protocol: () => this.protocol(),
+      offered: () => this.transport.signatureAlgorithms,
+      known: () => this.known() !== undefined,
+      asking: () => owner.asking(),
+      refusedAhead: () => {
+        this.channels.clear()
+        this.nextChannel = 0
+        this.options.first()?.takeBack()
+      },
+      failed: (error) => this.transport.fail(error),
+      authenticated: () => {
+        this.state = 'open'
+        this.each((channel) => channel.settle())
+        this.owner.authenticated()
+      },
+    })
+  }
+
+  start(): void {
+    this.transport.start()
+  }
+
+  /** Starts a process; only on an open session. */
+  launch(channel: SshChannel): void {
+    const id = this.nextChannel++
+    this.channels.set(id, channel)
+    const known = this.known()
+    // The first channel of a known server has a known number: nothing has to be waited for.
+    if (id === 0 && known !== undefined && this.options.flight === 'auto') {
+      channel.launchAhead(id, known.loan)
+      channel.settle()
+    } else channel.launch(id, known?.loan ?? 0)
+  }
+
+  /** The session has started this channel, or is about to. */
+  has(channel: SshChannel): boolean {
+    return this.channels.get(channel.id) === channel
+  }
+
+  readonly protocol = (): SshProtocol | undefined =>
+    this.state !== 'closed' && this.transport.state === 'secured' ? this.transport.protocol : undefined
+
+  wirePending(): number {
+    return this.state === 'closed' ? 0 : this.pipe.pending
+  }
+
+  gone(channel: SshChannel): void {
+    if (this.has(channel)) this.channels.delete(channel.id)
+  }
+
+  fail(error: RametError): void {
+    this.transport.fail(error)
+  }
+
+  close(): void {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    this.transport.close()
+    this.channels.clear()
+  }
+
+  private known(): { loan: number } | undefined {
+    return knownServer(this.transport.ident)
+  }
+
+  private each(visit: (channel: SshChannel) => void): void {
+    for (const channel of [...this.channels.values()]) visit(channel)
+  }
+
+  private secured(): void {
+    this.state = 'login'
+    this.owner.stage('auth')
+    const known = this.known()
+    const { protocol } = this.transport
+    protocol.service('ssh-userauth')
+    if (known === undefined || this.options.flight === 'slow') return
+    const first = this.options.first()
+    // Without a process to start nothing is gained by more than the signed request, which is harmless everywhere.
+    if (this.auth.attemptAhead()) {
+      if (first === undefined) return
+      this.channels.set(this.nextChannel++, first)
+      first.launchAhead(0, known.loan)
+    } else this.auth.start()
+  }
+
+  private lost(error: RametError): void {
+    if (this.state === 'closed') return
+    const login = this.state === 'login'
+    const ahead = login && this.auth.wentAhead
+    this.state = 'closed'
+    this.channels.clear()
+    this.owner.lost(login && error.code === 'link-lost' ? this.loginLost(error) : error, ahead)
+  }
+
+  private loginLost(cause: RametError): RametError {
+    const { name, user } = this.options.auth
+    const tried = this.auth.describe()
+    return new RametError('auth-failed', `${name}: the server ended the connection while logging in as ${user}`
+      + `${tried ? `; tried ${tried}` : ''}${cause.cause instanceof Error ? ` (${cause.cause.message})` : ''}`, {
+      stage: 'auth', path: [name], outcome: 'not-sent', cause,
+      hint: 'It may allow fewer attempts (MaxAuthTries): name the one key that is meant (IdentityFile with IdentitiesOnly).',
+    })
+  }
+
+  private handlers(): ProtocolHandlers {
+    const at = (id: number): SshChannel | undefined => this.channels.get(id)
+    return {
+      DISCONNECT: (_, reason, text) => this.disconnected(reason, text ?? ''),
+      SERVICE_ACCEPT: () => this.auth.start(),
+      EXT_INFO: (_, extensions) => {
+        // A later one may only add; the first list is what was promised before the login.
+        this.transport.signatureAlgorithms ??= extensions.find((item) => item.name === 'server-sig-algs')?.algs
+      },
+      USERAUTH_SUCCESS: () => {
+        if (this.state === 'login') this.auth.success()
+      },
+      USERAUTH_FAILURE: (_, methods, partial) => this.auth.failure(methods, partial),
+      USERAUTH_PK_OK: () => this.auth.wanted(),
+      USERAUTH_PASSWD_CHANGEREQ: (_, text) => this.auth.passwordExpired(text),
+      USERAUTH_INFO_REQUEST: (_, name, text, prompts) => this.auth.questions(name, text, prompts),
+      GLOBAL_REQUEST: (protocol, _, wantReply) => {
+        if (wantReply) protocol.requestFailure()
+      },
+      CHANNEL_OPEN_CONFIRMATION: (_, info) => at(info.recipient)?.opened(info.sender, info.window, info.packetSize),
+      CHANNEL_OPEN_FAILURE: (_, id, reason, text) => at(id)?.refused(text || `reason ${reason}`),
+      CHANNEL_DATA: (_, id, data) => at(id)?.received(data, false),
+      CHANNEL_EXTENDED_DATA: (_, id, data) => at(id)?.received(data, true),
+      CHANNEL_WINDOW_ADJUST: (_, id, bytes) => at(id)?.adjust(bytes),
+      CHANNEL_SUCCESS: () => {},
+      CHANNEL_FAILURE: (_, id) => at(id)?.execRefused(),
+      CHANNEL_REQUEST: (_, id, type, wantReply, data) => at(id)?.request(type, wantReply, data),
+      CHANNEL_EOF: (_, id) => at(id)?.endOfFile(),
+      CHANNEL_CLOSE: (_, id) => at(id)?.finish(),
+    }
+  }
+
+  private disconnected(reason: number, text: string): void {
+    const { name } = this.options.auth
+    // eslint-disable-next-line no-control-regex
+    const said = text.replace(/[\x00-\x1f\x7f-\x9f]/g, '?').slice(0, 200)
+    this.transport.fail(new RametError('link-lost', `${name}: the server ended the connection${said ? `: ${said}` : ` (reason ${reason})`}`, {
+      path: [name], outcome: 'unknown', cause: new Error(said || `reason ${reason}`), hint: 'Look into the server\'s log.',
+    }))
+  }
+}

@@ -1,0 +1,170 @@
+import { deferred } from '../base/deferred.ts'
+import { RametError } from '../router/errors.ts'
+import type { Pipe } from '../router/pipe.ts'
+import { type HostKeyGate } from './ssh2-host-key.ts'
+import { type Negotiated, type ProtocolHandlers, type SshAlgorithms, type SshProtocol, createProtocol } from './ssh2-protocol.ts'
+
+/** Bytes kept of what a server says before its identification, for messages. */
+const GREETING_CAP = 512
+
+export interface TransportOwner {
+  /** The server is who it should be and the connection is encrypted; nothing of ours has been sent yet. */
+  secured(): void
+  /** A key exchange has ended: what waited for it may leave. */
+  rekeyed(): void
+  /** The operating system has taken bytes. */
+  drained(): void
+  /** The connection is over; called once. */
+  lost(error: RametError): void
+}
+
+export interface TransportOptions {
+  name: string
+  pipe: Pipe
+  gate: HostKeyGate
+  algorithms: SshAlgorithms
+  handlers: ProtocolHandlers
+  owner: TransportOwner
+}
+
+/** One SSH connection over one pipe up to the point where it is encrypted and the host key is accepted. */
+export class SshTransport {
+  state: 'ident' | 'exchange' | 'secured' | 'closed' = 'ident'
+  readonly protocol: SshProtocol
+  /** 'OpenSSH_9.2p1', 'dropbear_2022.83', …; '' before it is known. */
+  ident = ''
+  /** Signature algorithms that the server said it accepts. */
+  signatureAlgorithms: string[] | undefined
+  negotiated: Negotiated | undefined
+  /** Resolves when the pipe is gone. */
+  readonly gone = deferred<void>()
+  private readonly options: TransportOptions
+  private greeting = Buffer.alloc(0)
+
+  constructor(options: TransportOptions) {
+    this.options = options
+    this.protocol = createProtocol({
+      algorithms: options.algorithms,
+      messageHandlers: options.handlers,
+      hostVerifier: (blob) => options.gate.offered(blob),
+      onWrite: (bytes) => options.pipe.write(bytes),
+      onHeader: (header) => {
+        this.ident = header.versions.software
+        this.state = 'exchange'
+      },
+      onHandshakeComplete: (negotiated) => this.exchanged(negotiated),
+      onError: (error) => this.fail(this.protocolError(error)),
+    })
+  }
+
+  /** ssh2's cryptography must be ready. */
+  start(): void {
+    const { pipe, owner } = this.options
+    pipe.start({
+      data: (bytes) => this.received(bytes),
+      drain: () => owner.drained(),
+      closed: (cause) => {
+        this.fail(this.lossError(cause))
+        this.gone.resolve()
+      },
+    })
+    if (this.state !== 'closed') this.protocol.start?.()
+  }
+
+  /** Ends the connection with a goodbye if it can still be sent. */
+  close(): void {
+    if (this.state === 'closed') return
+    if (this.state === 'secured') {
+      try {
+        this.protocol.disconnect(11)
+      } catch {
+        // ssh2 has given up the connection already.
+      }
+    }
+    this.shut()
+  }
+
+  fail(error: RametError): void {
+    if (this.state === 'closed') return
+    this.shut()
+    this.options.owner.lost(error)
+  }
+
+  private shut(): void {
+    this.state = 'closed'
+    // After this tick, in which what was just written leaves.
+    process.nextTick(() => this.options.pipe.close())
+    this.protocol.cleanup()
+  }
+
+  private received(bytes: Uint8Array): void {
+    if (this.state === 'closed') return
+    if (this.state === 'ident' && this.greeting.length < GREETING_CAP) {
+      this.greeting = Buffer.concat([this.greeting, bytes.subarray(0, GREETING_CAP - this.greeting.length)])
+    }
+    try {
+      this.protocol.parse(bytes, 0, bytes.length)
+    } catch (error) {
+      this.fail(this.protocolError(error as Error))
+    }
+  }
+
+  private exchanged(negotiated: Negotiated): void {
+    if (this.state === 'closed') return
+    this.negotiated = negotiated
+    if (this.state === 'secured') return this.options.owner.rekeyed()
+    try {
+      this.options.gate.decide()
+    } catch (error) {
+      return this.fail(error as RametError)
+    }
+    this.state = 'secured'
+    this.options.owner.secured()
+  }
+
+  private protocolError(cause: Error): RametError {
+    const { name, gate } = this.options
+    const text = cause.message
+    const fail = (code: 'algorithm-mismatch' | 'protocol-error' | 'connect-failed', message: string, hint: string): RametError =>
+      new RametError(code, `${name}: ${message}`, { stage: 'host-key', path: [name], cause, hint,
+        outcome: this.state === 'secured' ? 'unknown' : 'not-sent' })
+    if (/^Host denied/.test(text)) return gate.changed()
+    const missing = /no matching (.*)$/i.exec(text)
+    if (missing) {
+      return fail('algorithm-mismatch', `the server offers no ${missing[1]} that ssh2 knows`,
+        'Use transport openssh (--transport openssh), whose client knows newer and older algorithms.')
+    }
+    if (this.state === 'ident') {
+      return new RametError('connect-failed', `${name}: what answers there is no SSH server${this.said()}`, {
+        stage: 'tcp', path: [name], outcome: 'not-sent', cause, hint: 'Check the port.' })
+    }
+    return fail('protocol-error', `the SSH connection broke (${text})`, 'Try transport openssh, and report the server\'s version.')
+  }
+
+  private lossError(cause: Error | undefined): RametError {
+    const { name } = this.options
+    const said = this.said()
+    if (this.state === 'ident') {
+      return new RametError('connect-failed', `${name}: the server closed the connection before it said who it is${said}`, {
+        stage: 'tcp', path: [name], outcome: 'not-sent', cause,
+        hint: 'It may have too many logins under way (MaxStartups) or have banned this address for a while (PerSourcePenalties): '
+          + 'connect to fewer targets behind one server at once, or wait.',
+      })
+    }
+    if (this.state === 'exchange') {
+      return new RametError('connect-failed', `${name}: the connection was lost during the key exchange`, {
+        stage: 'host-key', path: [name], outcome: 'not-sent', cause, hint: 'Look into the server\'s log.',
+      })
+    }
+    return new RametError('link-lost', `${name}: the connection was lost`, {
+      path: [name], outcome: 'unknown', cause, hint: 'The network or the SSH server ended it; look into the server\'s log.',
+    })
+  }
+
+  /** What came before any identification, harmless to show. */
+  private said(): string {
+    // eslint-disable-next-line no-control-regex
+    const text = this.greeting.toString('latin1').split('\n')[0]?.replace(/[^\x20-\x7e]/g, '').trim().slice(0, 120) ?? ''
+    return text === '' ? '' : `; it said "${text}"`
+  }
+}

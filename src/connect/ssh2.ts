@@ -1,0 +1,294 @@
+import { type Clock, systemClock } from '../base/clock.ts'
+import { deferred } from '../base/deferred.ts'
+import { RametError, isRametError, type Stage } from '../router/errors.ts'
+import type { Pipe } from '../router/pipe.ts'
+import type { SshKey } from './ssh-key.ts'
+import type { Prompt } from './ssh2-auth.ts'
+import { type ChannelOwner, SshChannel } from './ssh2-channel.ts'
+import { HostKeyGate, type HostKeyVerifier } from './ssh2-host-key.ts'
+import { type SshAlgorithms, cryptoReady, offeredAlgorithms } from './ssh2-protocol.ts'
+import { SshSession } from './ssh2-session.ts'
+import { dialTcp } from './tcp.ts'
+import type { Connection, RemoteProcess } from './transport.ts'
+
+export interface Ssh2Options {
+  host: string
+  port: number
+  user: string
+  /** How messages and logs name the target. Default user@host:port. */
+  name?: string
+  /** In the order in which they are tried. */
+  keys?: readonly SshKey[]
+  password?: string | undefined
+  prompt?: Prompt | undefined
+  /** Asked once per connection, when the server has proven the key; only the literal true accepts. */
+  verifyHostKey: HostKeyVerifier
+  /** Host key types to ask for, best first: those that known_hosts has. Default: all that ssh2 knows. */
+  hostKeyAlgorithms?: readonly string[] | undefined
+  /** Lists to offer instead of the defaults; for benchmarks and odd servers. */
+  algorithms?: Omit<SshAlgorithms, 'serverHostKey'> | undefined
+  /** Makes the pipe to the server's SSH port; default TCP. Called again when a connection is retried. */
+  dial?: ((signal: AbortSignal) => Promise<Pipe>) | undefined
+  /** Milliseconds until the login must have succeeded, time spent at prompts not counted. Default 30,000; 0: none. */
+  timeout?: number | undefined
+  signal?: AbortSignal | undefined
+  clock?: Clock | undefined
+  /** 'slow' waits for each reply; default 'auto': one flight where it is safe. */
+  flight?: 'auto' | 'slow' | undefined
+  /** 0 ≤ x < 1; spreads retries. */
+  random?: (() => number) | undefined
+}
+
+/** Tries for connections that end before the server has said who it is: nothing has happened on the target by then. */
+const MAX_DIALS = 3
+const RETRY_BASE = 300
+
+/** Connects by ssh2. Errors come through `ready` and through the pipes of processes that were opened. */
+export function connectSsh2(options: Ssh2Options): Connection {
+  return new Ssh2Connection(options)
+}
+
+class Ssh2Connection implements Connection, ChannelOwner {
+  state: 'connecting' | 'open' | 'closed' = 'connecting'
+  readonly name: string
+  readonly ready: Promise<void>
+  private readonly options: Ssh2Options
+  private readonly clock: Clock
+  private readonly became = deferred<void>()
+  private readonly abort = new AbortController()
+  private readonly algorithms: Required<SshAlgorithms>
+  private session: SshSession | undefined
+  private pipe: (Pipe & { bytesIn?: number; bytesOut?: number }) | undefined
+  private readonly before = { in: 0, out: 0 }
+  private stage: Stage = 'resolve'
+  private flight: 'auto' | 'slow'
+  private dials = 0
+  /** Everything opened that is not over, in order. */
+  private readonly processes = new Set<SshChannel>()
+  private cancelRetry: (() => void) | undefined
+  private stopTimer: (() => void) | undefined
+  private timeLeft: number
+  private timerFrom = 0
+  private prompts = 0
+  private readonly listeners: ((cause?: Error) => void)[] = []
+  private cause: Error | undefined
+  private readonly gone_ = deferred<void>()
+  private readonly onAbort = (): void => this.fail(this.cancelled())
+
+  constructor(options: Ssh2Options) {
+    this.options = options
+    this.name = options.name ?? `${options.user}@${options.host}:${options.port}`
+    this.clock = options.clock ?? systemClock
+    this.flight = options.flight ?? 'auto'
+    this.timeLeft = options.timeout ?? 30_000
+    this.algorithms = offeredAlgorithms({
+      ...options.algorithms, ...(options.hostKeyAlgorithms ? { serverHostKey: options.hostKeyAlgorithms } : {}),
+    })
+    this.ready = this.became.promise
+    this.ready.catch(() => {})
+    this.startTimer()
+    options.signal?.addEventListener('abort', this.onAbort, { once: true })
+    // The caller opens the first process in this same tick; what fails at once is still told later.
+    process.nextTick(() => this.begin())
+  }
+
+  open(command: string): RemoteProcess {
+    const channel = new SshChannel(command, this)
+    if (this.state === 'closed') {
+      channel.finish(this.cause ?? this.closedError())
+      return channel
+    }
+    this.processes.add(channel)
+    if (this.state === 'open') this.session?.launch(channel)
+    return channel
+  }
+
+  close(): Promise<void> {
+    if (this.state !== 'closed') this.end(this.closedError(), undefined)
+    return this.gone_.promise
+  }
+
+  onClose(listener: (cause?: Error) => void): void {
+    if (this.state === 'closed') process.nextTick(() => listener(this.cause))
+    else this.listeners.push(listener)
+  }
+
+  stats(): { bytesIn: number; bytesOut: number } {
+    return { bytesIn: this.before.in + (this.pipe?.bytesIn ?? 0), bytesOut: this.before.out + (this.pipe?.bytesOut ?? 0) }
+  }
+
+  // -- for the channels --
+
+  protocol(): ReturnType<SshSession['protocol']> {
+    return this.session?.protocol()
+  }
+
+  wirePending(): number {
+    return this.session?.wirePending() ?? 0
+  }
+
+  gone(channel: SshChannel): void {
+    this.processes.delete(channel)
+    this.session?.gone(channel)
+  }
+
+  fail(error: RametError): void {
+    this.end(error, error)
+  }
+
+  error(code: 'launch-failed' | 'protocol-error', text: string, hint: string): RametError {
+    return new RametError(code, `${this.name}: ${text}`, { stage: 'launch', path: [this.name], hint })
+  }
+
+  // -- connecting --
+
+  private begin(): void {
+    if (this.state === 'closed') return
+    if (this.options.signal?.aborted) return this.fail(this.cancelled())
+    const empty = (['kex', 'serverHostKey', 'cipher', 'hmac'] as const).find((list) => this.algorithms[list].length === 0)
+    if (empty !== undefined) {
+      return this.fail(new RametError('algorithm-mismatch', `${this.name}: ssh2 knows none of the ${empty} algorithms asked for`, {
+        stage: 'host-key', path: [this.name], outcome: 'not-sent', hint: 'Use transport openssh for this target.' }))
+    }
+    void this.dial()
+  }
+
+  private async dial(): Promise<void> {
+    this.dials++
+    let pipe: Pipe
+    try {
+      const { host, port } = this.options
+      const dialing = this.options.dial?.(this.abort.signal)
+        ?? dialTcp({ host, port, name: this.name, onStage: (stage) => (this.stage = stage) }, this.abort.signal)
+      pipe = (await Promise.all([dialing, cryptoReady]))[0]
+    } catch (error) {
+      if (this.state === 'closed') return
+      return this.fail(isRametError(error) ? error : new RametError('connect-failed', `${this.name}: cannot connect`, {
+        stage: 'tcp', path: [this.name], outcome: 'not-sent', cause: error, hint: 'See the cause.' }))
+    }
+    // Aborted in the moment of success: nobody else would close it.
+    if (this.isClosed()) return pipe.close()
+    this.stage = 'host-key'
+    this.pipe = pipe
+    const { host, port, user, keys = [], password, prompt } = this.options
+    this.session = new SshSession({
+      pipe, algorithms: this.algorithms, flight: this.flight,
+      gate: new HostKeyGate(host, port, this.name, this.options.verifyHostKey),
+      auth: { name: this.name, user, keys, password, prompt },
+      first: () => [...this.processes][0],
+    }, {
+      stage: (stage) => (this.stage = stage),
+      asking: () => this.asking(),
+      authenticated: () => this.authenticated(),
+      lost: (error, ahead) => this.lost(error, ahead),
+    })
+    this.session.start()
+  }
+
+  private isClosed(): boolean {
+    return this.state === 'closed'
+  }
+
+  private authenticated(): void {
+    if (this.state !== 'connecting') return
+    this.state = 'open'
+    this.stage = 'launch'
+    this.stopWaiting()
+    for (const channel of [...this.processes]) if (!this.session?.has(channel)) this.session?.launch(channel)
+    this.became.resolve()
+  }
+
+  private lost(error: RametError, ahead: boolean): void {
+    if (this.state !== 'connecting') return this.fail(error)
+    // dropbear ends the connection when what followed a refused key arrives; nothing ran, so it is tried without hurry.
+    const again = ahead && this.flight === 'auto' && this.session?.transport.ident.startsWith('dropbear')
+    // A server that says it is shutting us out means it; one that just closed had too many logins under way.
+    const busy = this.session?.transport.ident === '' && error.code === 'connect-failed'
+      && !/not allowed|no SSH server/i.test(error.message) && this.dials < MAX_DIALS
+    if (!again && !busy) return this.fail(error)
+    this.before.in += this.pipe?.bytesIn ?? 0
+    this.before.out += this.pipe?.bytesOut ?? 0
+    this.pipe = undefined
+    this.session = undefined
+    for (const channel of this.processes) channel.takeBack()
+    if (again) {
+      this.flight = 'slow'
+      void this.dial()
+      return
+    }
+    const delay = RETRY_BASE * this.dials * (0.5 + (this.options.random ?? Math.random)())
+    // The clock's timers let the process end; a connection that is being made must not.
+    const alive = setInterval(() => {}, 60_000)
+    const cancel = this.clock.after(delay, () => {
+      clearInterval(alive)
+      void this.dial()
+    })
+    this.cancelRetry = () => {
+      clearInterval(alive)
+      cancel()
+    }
+  }
+
+  private end(reason: Error, cause: Error | undefined): void {
+    if (this.state === 'closed') return
+    const wasOpen = this.state === 'open'
+    this.state = 'closed'
+    this.cause = cause
+    this.stopWaiting()
+    this.cancelRetry?.()
+    this.abort.abort(reason)
+    const session = this.session
+    session?.close()
+    for (const channel of [...this.processes]) channel.finish(reason)
+    this.became.reject(reason)
+    if (wasOpen) for (const listener of this.listeners) listener(cause)
+    // Two turns of the event loop: a socket that was still being made is closed by then.
+    const settle = (): void => void setImmediate(() => setImmediate(() => this.gone_.resolve()))
+    if (session === undefined) settle()
+    else void session.transport.gone.promise.then(settle)
+  }
+
+  // -- time --
+
+  private startTimer(): void {
+    if (this.timeLeft <= 0) return
+    this.timerFrom = this.clock.now()
+    this.stopTimer = this.clock.after(this.timeLeft, () => this.fail(this.timedOut()))
+  }
+
+  private stopWaiting(): void {
+    this.stopTimer?.()
+    this.stopTimer = undefined
+    this.options.signal?.removeEventListener('abort', this.onAbort)
+  }
+
+  private asking(): () => void {
+    if (this.prompts++ === 0 && this.stopTimer !== undefined) {
+      this.stopTimer()
+      this.timeLeft = Math.max(1, this.timeLeft - (this.clock.now() - this.timerFrom))
+    }
+    let over = false
+    return () => {
+      if (over) return
+      over = true
+      if (--this.prompts === 0 && this.state === 'connecting') this.startTimer()
+    }
+  }
+
+  private timedOut(): RametError {
+    const what: Partial<Record<Stage, string>> = { resolve: 'its name', tcp: 'a TCP connection', 'host-key': 'the key exchange', auth: 'the login' }
+    return new RametError('connect-timeout', `${this.name}: no answer in ${this.options.timeout ?? 30_000} ms (waiting for ${what[this.stage]})`, {
+      stage: this.stage, path: [this.name], outcome: 'not-sent',
+      hint: 'Check the address, firewalls on the way and the load of the server, or give it more time (timeout).' })
+  }
+
+  private cancelled(): RametError {
+    return new RametError('cancelled', `${this.name}: connecting was cancelled`, {
+      stage: this.stage, path: [this.name], outcome: 'not-sent', cause: this.options.signal?.reason, hint: 'The caller aborted it.' })
+  }
+
+  private closedError(): RametError {
+    return new RametError('closed', `${this.name}: the connection was closed here`, {
+      path: [this.name], outcome: 'unknown', hint: 'Open it again.' })
+  }
+}

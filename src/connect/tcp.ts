@@ -1,0 +1,68 @@
+import { connect } from 'node:net'
+import { RametError, type ErrorCode, type Stage } from '../router/errors.ts'
+import { StreamPipe } from './stream-pipe.ts'
+
+export interface TcpTarget {
+  host: string
+  port: number
+  /** How messages name the target. */
+  name: string
+  /** Hears when the stage changes from 'resolve' to 'tcp'. */
+  onStage?: (stage: Stage) => void
+}
+
+/**
+ * Opens a TCP connection without Nagle's delay. Addresses are tried as Node does it (several at once where a name has
+ * several). Rejects with resolve-failed, connect-refused, connect-timeout or connect-failed; with the signal's reason
+ * when aborted. No time limit of its own beyond the operating system's.
+ */
+export function dialTcp(target: TcpTarget, signal?: AbortSignal): Promise<StreamPipe> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason)
+    let stage: Stage = 'resolve'
+    target.onStage?.(stage)
+    const socket = connect({ host: target.host, port: target.port, noDelay: true })
+    const abort = (): void => {
+      socket.destroy()
+      reject(signal?.reason)
+    }
+    const failed = (error: NodeJS.ErrnoException): void => {
+      signal?.removeEventListener('abort', abort)
+      socket.destroy()
+      reject(tcpError(target, stage, error))
+    }
+    signal?.addEventListener('abort', abort, { once: true })
+    socket.on('lookup', (error: Error | null) => {
+      if (error || stage === 'tcp') return
+      stage = 'tcp'
+      target.onStage?.(stage)
+    })
+    socket.on('error', failed)
+    socket.once('connect', () => {
+      signal?.removeEventListener('abort', abort)
+      socket.off('error', failed)
+      resolve(new StreamPipe(socket, socket))
+    })
+  })
+}
+
+function tcpError(target: TcpTarget, stage: Stage, error: NodeJS.ErrnoException): RametError {
+  const where = `${target.host} port ${target.port}`
+  const details = { stage, path: [target.name], outcome: 'not-sent' as const, cause: error }
+  const fail = (code: ErrorCode, text: string, hint: string, at: Stage = 'tcp'): RametError =>
+    new RametError(code, `${target.name}: ${text}`, { ...details, stage: at, hint })
+  switch (error.code) {
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+    case 'EAI_FAIL':
+    case 'EAI_NODATA':
+      return fail('resolve-failed', `the name ${target.host} has no address (${error.code})`,
+        'Check the spelling, the DNS server, and HostName in the SSH configuration.', 'resolve')
+    case 'ECONNREFUSED':
+      return fail('connect-refused', `nothing listens at ${where}`, 'Check the port, and that the SSH server runs.')
+    case 'ETIMEDOUT':
+      return fail('connect-timeout', `no answer from ${where}`, 'Check the address, routes and firewalls on the way.')
+    default:
+      return fail('connect-failed', `cannot reach ${where} (${error.code ?? error.message})`, 'Check routes and firewalls on the way.')
+  }
+}

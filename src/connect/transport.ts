@@ -1,0 +1,40 @@
+import type { Pipe } from '../router/pipe.ts'
+
+/** How a process ended: one of the two is null. Both are null when the transport cannot tell (a lost connection). */
+export interface ProcessEnd {
+  exitCode: number | null
+  /** Signal name with its prefix, as Node writes it: 'SIGTERM'. */
+  signal: string | null
+}
+
+/** A process started over a connection. Its stdin and stdout are the pipe. */
+export interface RemoteProcess {
+  readonly pipe: Pipe
+  /** Receives stderr; called once, nothing is lost before. The listener may be called any number of times. */
+  stderr(listener: (bytes: Uint8Array) => void): void
+  /** Resolves when the process has ended and all of its output has been delivered; never rejects. */
+  readonly exited: Promise<ProcessEnd>
+  /** Ends the process as firmly as the transport can (signal, then closing its channel). Harmless when repeated. */
+  kill(signal?: string): void
+}
+
+/**
+ * A way to a machine (or an account of this one) over which processes can be started.
+ *
+ * `open` never waits: bytes written to the new process's pipe before it exists are kept, and leave as early as it is safe,
+ * together with the request that starts it. Only the first `open` may be called before `ready` has resolved.
+ */
+export interface Connection {
+  /** How messages and logs name it: 'deploy@web1:2222', 'local'. */
+  readonly name: string
+  /** Resolves when the machine has accepted us; rejects with a RametError that carries its stage. */
+  readonly ready: Promise<void>
+  /** Starts a process. `command` is text for the account's login shell. */
+  open(command: string): RemoteProcess
+  /** Ends everything started over it; resolves when no fd, timer or child of it is left here. Never rejects. */
+  close(): Promise<void>
+  /** Called once, when the connection has ended for whatever reason after `ready`. */
+  onClose(listener: (cause?: Error) => void): void
+  /** Bytes on the wire so far, where the transport can count them. */
+  stats(): { bytesIn: number; bytesOut: number }
+}

@@ -1,0 +1,298 @@
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { extname, parse, resolve } from 'node:path'
+import type { BuildOptions, Metafile, Plugin } from 'esbuild'
+import { RametError } from '../router/errors.ts'
+import { buildError } from './build-error.ts'
+import { codeGraph, inlineGraph } from './code-graph.ts'
+import type { CodeGraph, ModuleParts } from './code-graph.ts'
+import { DEFAULT_DENY, denyRules } from './deny.ts'
+import type { DenyRules } from './deny.ts'
+import { entryFile } from './entry-file.ts'
+import { configFiles, isUnchanged, stampOf } from './file-stamps.ts'
+import { functionModule } from './free-variables.ts'
+import { DATA_FILES, IMPORT_META, codeText, dataText, moduleName, printable, starExports, withInterop } from './module-text.ts'
+import type { ModuleText } from './module-text.ts'
+import { guardedRequires, isSyntaxOf } from './syntax.ts'
+
+export interface BundlerOptions {
+  /** Patterns of files that are refused as code, as in .gitignore. Default: DEFAULT_DENY. */
+  deny?: readonly string[]
+  /** Bytes of text that one graph may have. Default 64 MiB, what a context keeps. */
+  limit?: number
+  /** Milliseconds since 1970, for comparison with the times of files. Default: Date.now. */
+  wallClock?: () => number
+}
+
+type Esbuild = typeof import('esbuild')
+
+/** What the entry's file was made from when it was last loaded. */
+interface Loaded {
+  graph: CodeGraph
+  /** Stamp by path: of each file of the graph and of the configuration files above the entry. */
+  stamps: Map<string, string>
+}
+
+/** A file written this shortly before (ms) we read it may be written again without a change of its times. */
+const RACY = 20
+const CLOCKS_APART = 2_000
+
+/** What Node 12 knows of the syntax after ES2019, and what it would do other than we want. */
+const SYNTAX: Pick<BuildOptions, 'target' | 'supported'> = {
+  target: 'es2019',
+  supported: {
+    'bigint': true, 'class-field': true, 'class-private-field': true, 'class-static-field': true, 'class-private-static-field': true,
+    // import() of a module of the graph must be a require of it, done late.
+    'dynamic-import': false,
+  },
+}
+
+// esbuild's service is one per process, so the last bundler that used it stops it.
+const users = new Set<Bundler>()
+const requireHere = createRequire(import.meta.url)
+
+/** Turns files and functions into graphs of modules that a target can run. The only place that knows esbuild. */
+export class Bundler {
+  #state: 'open' | 'closed' = 'open'
+  readonly #deny: DenyRules
+  readonly #limit: number
+  readonly #wallClock: () => number
+  readonly #loaded = new Map<string, Loaded>()
+  readonly #texts = new Map<string, { stamp: string; text: ModuleText }>()
+  readonly #packages = new Map<string, boolean>()
+  readonly #inline = new Map<string, CodeGraph>()
+  /** Loads begun in this turn of the event loop: further ones of the same entry share their check. */
+  #turn = new Map<string, Promise<CodeGraph>>()
+  readonly #running = new Map<string, Promise<CodeGraph>>()
+
+  constructor(options: BundlerOptions = {}) {
+    this.#deny = denyRules(options.deny ?? DEFAULT_DENY)
+    this.#limit = options.limit ?? 64 * 1024 * 1024
+    this.#wallClock = options.wallClock ?? Date.now
+  }
+
+  get state(): 'open' | 'closed' {
+    return this.#state
+  }
+
+  /**
+   * The graph of a file and all it imports. The same object as long as no file of it has changed, which is looked up once
+   * per turn of the event loop. A relative path is taken from `base` (a file URL or a directory; default: the working directory).
+   * Rejects with module-not-found, module-failed, module-denied, or closed.
+   */
+  async load(entry: URL | string, base?: URL | string): Promise<CodeGraph> {
+    if (this.#state === 'closed') throw new RametError('closed', 'the bundler is closed', { outcome: 'not-sent', hint: 'Open a new Controller.' })
+    const file = entryFile(entry, base)
+    const shared = this.#turn.get(file)
+    if (shared !== undefined) return shared
+    // A build under way may have read a file before it was edited: its result has to be looked at again, not shared.
+    const running = this.#running.get(file)
+    const result = running === undefined ? this.#fresh(file) : running.then(() => this.#fresh(file), () => this.#fresh(file))
+    if (this.#turn.size === 0) setImmediate(() => { this.#turn = new Map() })
+    this.#turn.set(file, result)
+    return result
+  }
+
+  /** The graph of a function's own text. Throws captured-variables, function-unsupported. */
+  inline(functionText: string, name: string): CodeGraph {
+    const cached = this.#inline.get(functionText)
+    if (cached !== undefined) return cached
+    let text = functionModule(functionText, name)
+    let map: string | undefined
+    if (!isSyntaxOf(2019, text)) {
+      const lowered = this.#esbuild().transformSync(text, { ...SYNTAX, sourcemap: 'external', sourcesContent: false, logLevel: 'silent' })
+      text = lowered.code
+      map = lowered.map
+    }
+    const graph = inlineGraph(text, printable(name), map)
+    if (this.#inline.size >= 1000) this.#inline.clear()
+    this.#inline.set(functionText, graph)
+    return graph
+  }
+
+  /** Forgets everything; esbuild's service ends with the last bundler that used it. May be called twice. */
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#loaded.clear()
+    this.#texts.clear()
+    this.#inline.clear()
+    if (users.delete(this) && users.size === 0) await (requireHere('esbuild') as Esbuild).stop()
+  }
+
+  #esbuild(): Esbuild {
+    users.add(this)
+    return requireHere('esbuild') as Esbuild
+  }
+
+  #fresh(file: string): Promise<CodeGraph> {
+    const loaded = this.#loaded.get(file)
+    if (loaded !== undefined && isUnchanged(loaded.stamps)) return Promise.resolve(loaded.graph)
+    const running = this.#build(file).finally(() => this.#running.delete(file))
+    this.#running.set(file, running)
+    return running
+  }
+
+  async #build(entry: string): Promise<CodeGraph> {
+    for (let attempt = 1; ; attempt++) {
+      const started = this.#wallClock()
+      const { inputs, exports } = await this.#imports(entry)
+      const stamps = new Map<string, string>()
+      let newest = 0
+      let config = ''
+      const configs = configFiles(entry)
+      for (const file of [...configs, ...inputs.keys()]) {
+        const stats = statSync(file, { throwIfNoEntry: false })
+        // A clock ahead of ours (a file server's) says nothing of when a file will change again.
+        const changed = stats === undefined || stats.ctimeMs > started + CLOCKS_APART ? 0 : stats.ctimeMs
+        newest = Math.max(newest, changed)
+        // An empty stamp equals none: the file is read again at the next load.
+        stamps.set(file, stats === undefined || changed > started - RACY ? '' : stampOf(stats))
+      }
+      // Edited while we read: imports and texts might be of different versions.
+      if (newest >= started && attempt < 3) continue
+      for (const file of configs) config += stamps.get(file) || `${started} ${attempt}`
+      await this.#transform([...inputs.keys()].filter((file) => extname(file) !== '.node'), stamps, config)
+      const graph = this.#assemble(entry, exports, inputs)
+      this.#loaded.set(entry, { graph, stamps })
+      return graph
+    }
+  }
+
+  /** What imports what, as far as the entry reaches: file by specifier, by file. */
+  async #imports(entry: string): Promise<{ inputs: Map<string, Map<string, string>>; exports: string[] | undefined }> {
+    const root = parse(entry).root
+    const metafile = await this.#run(entry, {
+      bundle: true, format: 'esm', platform: 'node', target: 'esnext', outdir: root, entryPoints: [{ in: entry, out: 'entry' }],
+      external: ['ramet/remote'], ignoreAnnotations: true, plugins: [this.#denyPlugin()],
+      loader: { '.node': 'empty', ...Object.fromEntries(Object.entries(DATA_FILES).map(([ext, kind]) => [ext, kind === 'json' ? 'json' : 'empty'])) },
+    }).then((result) => result.metafile)
+    const inputs = new Map<string, Map<string, string>>()
+    let exports: string[] | undefined
+    for (const [path, input] of Object.entries(metafile.inputs)) {
+      const imports = new Map<string, string>()
+      // A file that both imports and requires one name has one `require` when it arrives: the import decides.
+      const order = [...input.imports].sort((a, b) => Number(a.kind === 'require-call') - Number(b.kind === 'require-call'))
+      for (const { original, path: to, external, kind } of order) {
+        if (external || original === undefined || kind === 'require-resolve' || imports.has(original)) continue
+        imports.set(original, resolve(root, plainPath(to)))
+      }
+      const file = resolve(root, plainPath(path))
+      inputs.set(file, imports)
+      if (file === entry && input.format === 'esm') exports = exportsOf(metafile)
+    }
+    return { inputs, exports }
+  }
+
+  /** Brings the texts of files up to date whose stamps differ. */
+  async #transform(files: string[], stamps: ReadonlyMap<string, string>, config: string): Promise<void> {
+    const stampFor = (file: string): string => `${stamps.get(file)}\n${config}`
+    const stale = files.filter((file) => stamps.get(file) === '' || this.#texts.get(file)?.stamp !== stampFor(file))
+    const code: string[] = []
+    for (const file of stale) {
+      const kind = DATA_FILES[extname(file)]
+      if (kind === undefined) code.push(file)
+      else this.#texts.set(file, { stamp: stampFor(file), text: dataModule(file, kind) })
+    }
+    if (code.length === 0) return
+    const root = parse(code[0] as string).root
+    const { outputFiles = [], metafile } = await this.#run(code[0] as string, {
+      bundle: false, format: 'cjs', platform: 'neutral', ...SYNTAX, define: { 'import.meta': IMPORT_META }, outdir: root,
+      sourcemap: 'external', sourcesContent: false, legalComments: 'none', keepNames: false,
+      entryPoints: code.map((file, index) => ({ in: file, out: `m${index}` })),
+    })
+    const output = new Map(outputFiles.map(({ path, text }) => [path, text]))
+    for (const [index, file] of code.entries()) {
+      const out = resolve(root, `m${index}.js`)
+      const format = metafile.inputs[relativeToRoot(file)]?.format ?? 'cjs'
+      this.#texts.set(file, { stamp: stampFor(file), text: codeText(output.get(out) ?? '', output.get(`${out}.map`), format) })
+    }
+  }
+
+  #assemble(entry: string, exports: string[] | undefined, inputs: ReadonlyMap<string, Map<string, string>>): CodeGraph {
+    const parts = new Map<string, ModuleParts>()
+    let known = exports
+    let bytes = 0
+    for (const [file, imports] of inputs) {
+      const source = this.#texts.get(file)?.text
+      if (source === undefined) continue
+      this.#leaveOutAddons(file, source.text, imports)
+      const formatOf = (specifier: string): 'esm' | 'cjs' => this.#texts.get(imports.get(specifier) ?? '')?.text.format ?? 'cjs'
+      // What `export * from` a CommonJS module or a builtin passes on is known only where it runs.
+      if (starExports(source.text).some((specifier) => formatOf(specifier) === 'cjs')) known = undefined
+      const text = withInterop(source.text, (specifier) => formatOf(specifier) === 'esm')
+      bytes += Buffer.byteLength(text)
+      parts.set(file, { text, name: moduleName(file, (directory) => this.#isPackage(directory)), file, map: source.map, imports: [...imports] })
+    }
+    if (bytes > this.#limit) {
+      throw new RametError('module-failed', `the code of ${entry} is ${bytes} bytes in ${parts.size} files, the limit is ${this.#limit}`,
+        { outcome: 'not-sent', hint: 'Import less in the code that runs on targets, or raise limits.code.' })
+    }
+    return codeGraph(entry, known, parts)
+  }
+
+  /** A native addon that a package can do without (`try { require(…) } catch`) is absent on the target; any other is refused. */
+  #leaveOutAddons(file: string, text: string, imports: Map<string, string>): void {
+    for (const [specifier, to] of imports) {
+      if (extname(to) !== '.node') continue
+      if (!guardedRequires(text).has(specifier)) {
+        throw new RametError('module-failed', `${file} needs the native addon ${to}, which cannot be sent`, {
+          outcome: 'not-sent', hint: 'Native addons are built for one machine and loaded from a file: use a package of plain JavaScript or wasm for this on targets.',
+        })
+      }
+      imports.delete(specifier)
+    }
+  }
+
+  #isPackage(directory: string): boolean {
+    let found = this.#packages.get(directory)
+    if (found === undefined) this.#packages.set(directory, found = existsSync(resolve(directory, 'package.json')))
+    return found
+  }
+
+  #denyPlugin(): Plugin {
+    const rules = this.#deny
+    return {
+      name: 'deny',
+      setup(build) {
+        // Before esbuild reads the file: its errors quote lines.
+        build.onLoad({ filter: rules.filter }, ({ path }) => {
+          const pattern = rules.match(path)
+          return pattern === undefined ? undefined : { errors: [{ text: path, detail: { denied: path, pattern } }] }
+        })
+      },
+    }
+  }
+
+  async #run(entry: string, options: BuildOptions): Promise<{ metafile: Metafile; outputFiles?: { path: string; text: string }[] }> {
+    try {
+      const { metafile, outputFiles } = await this.#esbuild().build({ ...options, absWorkingDir: parse(entry).root, write: false, metafile: true, logLevel: 'silent' })
+      if (metafile === undefined) throw new TypeError('esbuild gave no metafile')
+      return { metafile, ...(outputFiles === undefined ? {} : { outputFiles }) }
+    } catch (error) {
+      throw buildError(error, entry)
+    }
+  }
+}
+
+/** esbuild names a file twice that is imported with attributes and without. */
+function plainPath(path: string): string {
+  return path.replace(/ with \{ [^{}]* \}$/, '')
+}
+
+function exportsOf(metafile: Metafile): string[] | undefined {
+  return Object.values(metafile.outputs).find(({ entryPoint }) => entryPoint !== undefined)?.exports
+}
+
+function relativeToRoot(file: string): string {
+  return file.slice(parse(file).root.length).replaceAll('\\', '/')
+}
+
+function dataModule(file: string, kind: 'json' | 'text' | 'bytes'): ModuleText {
+  try {
+    return dataText(kind, readFileSync(file))
+  } catch (error) {
+    throw new RametError('module-failed', `cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`,
+      { outcome: 'not-sent', hint: 'Correct the file, or read it on the controller and pass the value as an argument.', cause: error })
+  }
+}

@@ -1,0 +1,133 @@
+import type { Call, CallOptions, Connecting, ConnectOptions, Context, ContextActions, ContextInfo, ExecOptions, ExecResult, RemoteChild, RemoteModule, SpawnOptions } from './api.ts'
+import type { Bundler } from './bundler.ts'
+import { CallPromise } from './call-promise.ts'
+import type { CodeGraph } from './code-graph.ts'
+import type { ContextCore } from './core.ts'
+import { runCommand } from './exec.ts'
+import { remoteModule } from './remote.ts'
+import { spawnCommand } from './spawn.ts'
+import type { Clock } from '../base/clock.ts'
+import { RametError } from '../router/errors.ts'
+
+/** What a handle needs of the controller. */
+export interface HandleHome {
+  readonly clock: Clock
+  bundler(): Promise<Bundler>
+  connect(target: string, options: ConnectOptions): Connecting
+}
+
+/** What can be done with a context under some options: the context itself, `with()`, and one that is still connecting. */
+export class Actions implements ContextActions {
+  protected readonly core: ContextCore
+  protected readonly home: HandleHome
+  protected readonly options: CallOptions
+
+  constructor(core: ContextCore, home: HandleHome, options: CallOptions) {
+    this.core = core
+    this.home = home
+    this.options = options
+  }
+
+  exec(command: string | string[], options: ExecOptions & { encoding: 'buffer' }): Promise<ExecResult<Buffer>>
+  exec(command: string | string[], options?: ExecOptions): Promise<ExecResult>
+  async exec(command: string | string[], options: ExecOptions = {}): Promise<ExecResult | ExecResult<Buffer>> {
+    const { timeout, signal } = this.options
+    const merged = { ...(timeout === undefined ? {} : { timeout }), ...(signal === undefined ? {} : { signal }), ...options }
+    if (this.core.undecided) await this.core.ready
+    const { name, path } = this.core
+    return (await runCommand(this.core.lane(), command, merged, { name, path, clock: this.home.clock })) as ExecResult | ExecResult<Buffer>
+  }
+
+  spawn(command: string | string[], options: SpawnOptions = {}): RemoteChild {
+    const { name, path } = this.core
+    const { signal } = this.options
+    return spawnCommand(this.core.lane(), command, signal === undefined ? options : { signal, ...options }, { name, path, clock: this.home.clock })
+  }
+
+  use<M>(module: URL | string): RemoteModule<M> {
+    return remoteModule<M>(
+      async () => (await this.home.bundler()).load(module),
+      (graph, name, args, resolve, reject) => this.send(graph, name, args, resolve, reject),
+    )
+  }
+
+  call<Args extends unknown[], Result>(fn: (...args: Args) => Result, ...args: Args): ReturnType<ContextActions['call']> & Call<never> {
+    const source = String(fn)
+    const name = fn.name === '' ? 'function' : fn.name
+    return new CallPromise((resolve, reject) => {
+      this.home.bundler().then((bundler) => this.send(bundler.inline(source, name), 'default', args, resolve, reject), reject)
+    }) as never
+  }
+
+  with(options: CallOptions): ContextActions {
+    return new Actions(this.core, this.home, { ...this.options, ...options })
+  }
+
+  private send(graph: CodeGraph, name: string, args: readonly unknown[], resolve: (value: unknown) => void, reject: (error: Error) => void): void {
+    const { signal } = this.options
+    if (signal?.aborted === true) {
+      reject(new RametError('cancelled', `${this.core.path.join(' > ')}: ${name} was aborted before it was called`, { path: this.core.path, outcome: 'not-sent', cause: signal.reason }))
+      return
+    }
+    try {
+      this.core.call(graph, name, args, this.options, { value: resolve, failed: reject, iterable: resolve })
+    } catch (error) {
+      reject(error as Error)
+    }
+  }
+}
+
+/** A handle on a context. Several may stand for one; the context ends with the last. */
+export class Handle extends Actions implements Context {
+  private closing: Promise<void> | undefined
+
+  constructor(core: ContextCore, home: HandleHome) {
+    super(core, home, {})
+    core.handles++
+  }
+
+  get name(): string {
+    return this.core.name
+  }
+
+  get path(): string[] {
+    return [...this.core.path]
+  }
+
+  get state(): Context['state'] {
+    return this.closing === undefined ? this.core.state : 'closed'
+  }
+
+  get runtime(): 'node' | 'raw' {
+    return this.core.runtime
+  }
+
+  get info(): ContextInfo | undefined {
+    return this.core.info
+  }
+
+  async ping(options: { timeout?: number; signal?: AbortSignal } = {}): Promise<number> {
+    const { timeout, signal } = options
+    if (timeout === undefined && signal === undefined) return this.core.ping()
+    return new Promise((resolve, reject) => {
+      const give = (code: 'timeout' | 'cancelled') => (): void =>
+        reject(new RametError(code, `${this.path.join(' > ')} did not answer a ping`, { path: this.path, cause: signal?.reason }))
+      const cancel = timeout === undefined ? undefined : this.home.clock.after(timeout, give('timeout'))
+      signal?.addEventListener('abort', give('cancelled'), { once: true })
+      this.core.ping().then(resolve, reject).finally(() => cancel?.())
+    })
+  }
+
+  connect(target: string, options: ConnectOptions = {}): Connecting {
+    return this.home.connect(target, { ...options, via: this })
+  }
+
+  close(): Promise<void> {
+    this.closing ??= --this.core.handles === 0 ? this.core.close() : Promise.resolve()
+    return this.closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}

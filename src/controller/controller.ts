@@ -1,0 +1,143 @@
+import { type Clock, systemClock } from '../base/clock.ts'
+import { displayName, parseTarget } from '../connect/target.ts'
+import { RametError } from '../router/errors.ts'
+import type { Frame } from '../router/frame.ts'
+import type { Link } from '../router/link.ts'
+import { ROOT } from '../router/protocol.ts'
+import { Router } from '../router/router.ts'
+import type { CallOptions, Connecting, ConnectOptions, Context, ControllerOptions, LinkStats } from './api.ts'
+import type { Bundler } from './bundler.ts'
+import { Actions, Handle, type HandleHome } from './context.ts'
+import { ContextCore, type CoreHome } from './core.ts'
+import { Library } from './library.ts'
+import { LogBook } from './logs.ts'
+import { poolKey } from './pool-key.ts'
+import { reach } from './reach.ts'
+import { watchSignal } from './state-dump.ts'
+
+/** Default of ConnectOptions.timeout, ms. */
+const CONNECT_TIMEOUT = 30_000
+
+/** The root of a tree of contexts: opens them, ships code to them, calls. */
+export class Controller implements AsyncDisposable {
+  state: 'open' | 'closed' = 'open'
+  private readonly options: ControllerOptions
+  private readonly clock: Clock
+  private readonly router: Router
+  private readonly home: CoreHome & HandleHome
+  private readonly cores = new Map<number, ContextCore>()
+  private readonly pool = new Map<string, ContextCore>()
+  private bundler_: Promise<Bundler> | undefined
+  private nextId = ROOT + 1
+  private unwatch: (() => void) | undefined
+
+  /** `clock` is for tests. */
+  constructor(options: ControllerOptions = {}, clock: Clock = systemClock) {
+    this.options = options
+    this.clock = clock
+    const book = new LogBook(options.logger)
+    this.router = new Router(
+      {
+        neighbour: (frame: Frame, link: Link) => this.coreOf(link)?.neighbour(frame),
+        lost: (link: Link, cause: RametError) => this.coreOf(link)?.lost(cause),
+        responsive: (link: Link, responsive: boolean) => this.coreOf(link)?.responsive(responsive),
+        refused: (message: string, link: Link) => book.write('warn', { context: link.path.join(' > '), code: 'not-allowed' }, message),
+      },
+      { id: ROOT, clock, maxMessage: options.limits?.message },
+    )
+    this.home = {
+      router: this.router,
+      library: new Library(),
+      clock,
+      book,
+      limits: options.limits ?? {},
+      ended: (core) => this.ended(core),
+      bundler: () => this.bundler(),
+      connect: (target, connectOptions) => this.connect(target, connectOptions),
+    }
+    this.unwatch = watchSignal(() => this.describe())
+  }
+
+  /**
+   * Opens a context, or another handle on an equal one that is open. What comes back is a promise of it on which work can
+   * be started at once: such work leaves together with the bytes that open the connection.
+   */
+  connect(target: string, options: ConnectOptions = {}): Connecting {
+    const core = this.coreFor(target, options)
+    const handle = new Handle(core, this.home)
+    const promise = core.ready.then((): Context => handle)
+    // A failure reaches whoever awaits it, and every call; a context that nobody awaited is no unhandled rejection.
+    promise.catch(() => {})
+    const actions = new Actions(core, this.home, {})
+    return Object.assign(promise, {
+      exec: actions.exec.bind(actions),
+      spawn: actions.spawn.bind(actions),
+      use: actions.use.bind(actions),
+      call: actions.call.bind(actions),
+      with: (callOptions: CallOptions) => actions.with(callOptions),
+    }) as unknown as Connecting
+  }
+
+  /** What every link carried so far. */
+  stats(): { links: LinkStats[] } {
+    return { links: [...this.cores.values()].map((core) => core.stats()) }
+  }
+
+  /** The state of every context, link and channel, for diagnosis. */
+  describe(): Record<string, unknown> {
+    return { state: this.state, contexts: [...this.cores.values()].map((core) => core.describe()), channels: this.router.describe() }
+  }
+
+  /** Closes every context. When it resolves nothing of the tree is left here or on any machine that could be reached. */
+  async close(): Promise<void> {
+    this.state = 'closed'
+    this.unwatch?.()
+    this.unwatch = undefined
+    await Promise.all([...this.cores.values()].map((core) => core.close()))
+    this.router.close()
+    await (await this.bundler_)?.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  private coreFor(target: string, options: ConnectOptions): ContextCore {
+    if (this.state === 'closed') throw new RametError('closed', 'this controller was closed', { outcome: 'not-sent', hint: 'Make a new one.' })
+    const address = parseTarget(target)
+    const key = options.fresh === true ? undefined : poolKey(target, options)
+    const pooled = key === undefined ? undefined : this.pool.get(key)
+    if (pooled !== undefined) return pooled
+    const name = displayName(address)
+    const path = [name]
+    const core = new ContextCore(this.home, {
+      id: this.nextId++,
+      name: target,
+      path,
+      runtime: options.runtime ?? 'auto',
+      node: options.node,
+      keepalive: options.keepalive,
+      timeout: options.timeout ?? CONNECT_TIMEOUT,
+      signal: options.signal,
+      reach: (signal, prompting) => reach(address, { ...options, prompt: options.prompt ?? this.options.prompt }, { name, path, clock: this.clock, signal, prompting, book: this.home.book }),
+    })
+    this.cores.set(core.id, core)
+    if (key !== undefined) this.pool.set(key, core)
+    return core
+  }
+
+  private ended(core: ContextCore): void {
+    this.cores.delete(core.id)
+    for (const [key, pooled] of this.pool) if (pooled === core) this.pool.delete(key)
+  }
+
+  private coreOf(link: Link): ContextCore | undefined {
+    for (const core of this.cores.values()) if (core.owns(link)) return core
+    return undefined
+  }
+
+  private bundler(): Promise<Bundler> {
+    this.bundler_ ??= import('./bundler.ts').then(({ Bundler }) => new Bundler())
+    return this.bundler_
+  }
+}

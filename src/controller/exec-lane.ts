@@ -1,0 +1,129 @@
+import { deferred } from '../base/deferred.ts'
+
+import { type CommandEnd, type CommandLane, type CommandRequest, EXEC_TAG, type RunningCommand } from '../connect/command.ts'
+import type { Channel, ChannelHandler } from '../router/channel.ts'
+import { decode, encode } from '../router/codec.ts'
+import { isRametError, RametError } from '../router/errors.ts'
+
+import { ANSWER, OPEN_KIND } from '../router/protocol.ts'
+
+/** What a command needs of its context: a way to open a channel to the stub's exec module. */
+export interface ExecHome {
+  readonly path: readonly string[]
+  /** Opens a channel with this message to the context's main thread. Throws RametError. */
+  open(message: Uint8Array, handler: ChannelHandler): Channel
+  /** Number of the exec module, offered to the context. */
+  execModule(): number
+  remoteError(wire: unknown): Error
+}
+
+/** Commands over channels to the stub. */
+export class ExecLane implements CommandLane {
+  private readonly home: ExecHome
+
+  constructor(home: ExecHome) {
+    this.home = home
+  }
+
+  start(request: CommandRequest): RunningCommand {
+    return new ChannelCommand(this.home, request)
+  }
+}
+
+class ChannelCommand implements RunningCommand, ChannelHandler {
+  state: 'running' | 'ended' = 'running'
+  onOutput: ((stream: 'stdout' | 'stderr', bytes: Uint8Array) => void) | undefined
+  onWritable: (() => void) | undefined
+  readonly pid: Promise<number>
+  readonly ended: Promise<CommandEnd>
+  private readonly home: ExecHome
+  private readonly started = deferred<number>()
+  private readonly finished = deferred<CommandEnd>()
+  private channel: Channel | undefined
+
+  constructor(home: ExecHome, request: CommandRequest) {
+    this.home = home
+    this.pid = this.started.promise
+    this.ended = this.finished.promise
+    // Most callers never ask for the pid; its failure is the command's, told through `ended`.
+    this.pid.catch(() => {})
+    try {
+      this.channel = home.open(encode([OPEN_KIND.SERVICE, home.execModule(), 'run', [request]]), this)
+    } catch (error) {
+      // The caller sets its handlers after start() has returned.
+      queueMicrotask(() => this.fail(error as Error))
+    }
+  }
+
+  consumed(bytes: number): void {
+    // The tag byte was paid for, too.
+    this.channel?.consumed(bytes + 1)
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.send(EXEC_TAG.stdin, bytes)
+  }
+
+  endStdin(): void {
+    this.channel?.end()
+  }
+
+  signal(name: string): void {
+    this.send(EXEC_TAG.signal, new TextEncoder().encode(name))
+  }
+
+  terminate(grace: number): void {
+    const bytes = new Uint8Array(4)
+    new DataView(bytes.buffer).setUint32(0, grace, true)
+    this.send(EXEC_TAG.terminate, bytes)
+  }
+
+  message(bytes: Uint8Array, credit: number): void {
+    const tag = bytes[0]
+    if (tag === EXEC_TAG.started && bytes.length === 5) {
+      this.channel?.consumed(credit)
+      this.started.resolve(new DataView(bytes.buffer, bytes.byteOffset).getUint32(1, true))
+    } else if (tag === EXEC_TAG.stdout || tag === EXEC_TAG.stderr) {
+      this.onOutput?.(tag === EXEC_TAG.stdout ? 'stdout' : 'stderr', bytes.subarray(1))
+    } else {
+      this.channel?.reset('protocol-error')
+      this.fail(new RametError('protocol-error', `${this.home.path.join(' > ')} answered a command in an unknown form`, { path: this.home.path }))
+    }
+  }
+
+  end(bytes: Uint8Array): void {
+    const content = decode(bytes)
+    const [kind, value] = (Array.isArray(content) ? content : []) as unknown[]
+    if (kind !== ANSWER.VALUE) {
+      this.fail(this.home.remoteError(value))
+      return
+    }
+    this.state = 'ended'
+    this.started.reject(new RametError('spawn-failed', 'the command ended before its pid was known', { path: this.home.path }))
+    this.finished.resolve(value as CommandEnd)
+  }
+
+  reset(error: RametError): void {
+    this.fail(error)
+  }
+
+  writable(): void {
+    this.onWritable?.()
+  }
+
+  private send(tag: number, bytes: Uint8Array): boolean {
+    if (this.channel === undefined || this.state === 'ended') return true
+    const message = new Uint8Array(1 + bytes.length)
+    message[0] = tag
+    message.set(bytes, 1)
+    return this.channel.send(message)
+  }
+
+  private fail(error: Error): void {
+    if (this.state === 'ended') return
+    this.state = 'ended'
+    const cause = isRametError(error) ? error : new RametError('spawn-failed', error.message, { path: this.home.path, cause: error })
+    this.started.reject(cause)
+    this.finished.reject(cause)
+  }
+}

@@ -1,0 +1,7 @@
+export { Controller } from './controller.ts'
+export { group } from './group.ts'
+export type { Group, GroupModule, Settled } from './group.ts'
+export { secret } from './secret.ts'
+export { isRametError, RametError } from '../router/errors.ts'
+export type { ErrorCode, Outcome, Stage } from '../router/errors.ts'
+export type * from './api.ts'

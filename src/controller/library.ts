@@ -1,0 +1,73 @@
+import { type CodeLink, type Offer, packTexts } from '../router/code-link.ts'
+import type { CodeGraph, CodeModule } from './code-graph.ts'
+
+/** A graph with the numbers that its modules have in this tree. */
+export interface NumberedGraph {
+  entry: number
+  offers: Offer[]
+}
+
+/**
+ * All modules that this controller has named to its tree: one number per instance key, for life. Contexts know modules by
+ * these numbers, so one key is one instance everywhere.
+ */
+export class Library {
+  private readonly numbers = new Map<string, number>()
+  private readonly modules = new Map<string, CodeModule>()
+  private readonly numbered = new WeakMap<CodeGraph, NumberedGraph>()
+  private lastPack: { hashes: string; pack: Uint8Array } | undefined
+
+  number(graph: CodeGraph): NumberedGraph {
+    let numbered = this.numbered.get(graph)
+    if (numbered === undefined) {
+      const modules = [...graph.modules.values()]
+      const numberOf = (key: string): number => {
+        let number = this.numbers.get(key)
+        if (number === undefined) this.numbers.set(key, (number = this.numbers.size + 1))
+        return number
+      }
+      for (const module of modules) this.modules.set(module.hash, module)
+      numbered = {
+        entry: numberOf(graph.entry),
+        offers: modules.map(({ key, hash, name, imports }) => ({
+          number: numberOf(key),
+          hash,
+          name,
+          imports: imports.map(([specifier, to]): [string, number] => [specifier, numberOf(to)]),
+        })),
+      }
+      this.numbered.set(graph, numbered)
+    }
+    return numbered
+  }
+
+  /** Pushes the texts that the link's neighbour lacks and offers the modules to `dst`. */
+  ship(code: CodeLink, dst: number, user: boolean, offers: readonly Offer[]): void {
+    const lacking = code.lacking(offers.map(({ hash }) => hash))
+    if (lacking.length > 0) code.push(lacking, this.pack(lacking))
+    code.offer({ dst, user, offers: [...offers], pushed: new Set(lacking) })
+  }
+
+  /** Answers a NEED: texts that this link has been offered, and no others. */
+  resend(code: CodeLink, hashes: readonly string[]): boolean {
+    if (!hashes.every((hash) => code.wasSent(hash) && this.modules.has(hash))) return false
+    code.push(hashes, this.pack(hashes))
+    return true
+  }
+
+  /** By the first 12 digits of a text's hash, as stacks show it. */
+  lookup(prefix: string): { map: string | undefined; file: string | undefined } | undefined {
+    for (const [hash, module] of this.modules) if (hash.startsWith(prefix)) return module
+    return undefined
+  }
+
+  /** Sixty targets that want the same modules get the same pack, compressed once. */
+  private pack(hashes: readonly string[]): Uint8Array {
+    const key = hashes.join()
+    if (this.lastPack?.hashes !== key) {
+      const texts = hashes.map((hash) => new TextEncoder().encode(this.modules.get(hash)?.text))
+      this.lastPack = { hashes: key, pack: packTexts(texts, true) }
+    }
+    return this.lastPack.pack
+  }
+}

@@ -1,0 +1,87 @@
+/** How the text of a module comes about: from esbuild's output, or from a file of data. Pure functions. */
+
+export interface ModuleText {
+  text: string
+  map: string | undefined
+  /** Whether importers get a namespace ('esm') or a value that may need one built around it ('cjs'). */
+  format: 'esm' | 'cjs'
+}
+
+/** Stands for `import.meta` in transformed code: a name that nobody declares, so that `const __dirname = import.meta.dirname` works. */
+export const IMPORT_META = '__import_meta'
+
+/** How files that are not code are made into modules, by extension. */
+export const DATA_FILES: Readonly<Record<string, 'json' | 'text' | 'bytes'>> = {
+  '.json': 'json', '.txt': 'text', '.wasm': 'bytes', '.bin': 'bytes',
+}
+
+/**
+ * Makes esbuild's CommonJS for one file into the text of a module.
+ *
+ * A file that was an ES module becomes strict again (esbuild drops that) and gets a block of its own: Node's wrapper has
+ * parameters `__dirname` and `__filename`, which ES modules love to declare themselves.
+ */
+export function codeText(code: string, map: string | undefined, format: 'esm' | 'cjs'): ModuleText {
+  const body = code.replace(/^#!.*/, '')
+  if (format === 'cjs') return { text: body, map, format }
+  const meta = body.includes(IMPORT_META) ? `var ${IMPORT_META}={url:module.url,dirname:__dirname,filename:__filename};` : ''
+  // One line stands before the code now: one more ';' before the first mapping.
+  return { text: `"use strict";${meta}{\n${body}}\n`, map: map?.replace('"mappings": "', '"mappings": ";'), format }
+}
+
+/**
+ * Says for each import of the text what its default means. Where Node's rules hold (.mjs, .mts, "type": "module") esbuild
+ * writes `__toESM(require("x"), 1)`: the default is what CommonJS exported. That is wrong for an ES module, which it cannot
+ * know one file at a time; we do. Of equal length, so that source maps still hold.
+ */
+export function withInterop(text: string, isEsModule: (specifier: string) => boolean): string {
+  return text.replace(/(\b__toESM\d*\(require\((["'`])([^"'`\\\n]+)\2\)), 1\)/g, (whole, start: string, _quote, specifier: string) =>
+    isEsModule(specifier) ? `${start}, 0)` : whole)
+}
+
+/** Whether the text passes on all exports of some module, and of which: `export * from …`. */
+export function starExports(text: string): string[] {
+  return [...text.matchAll(/\b__reExport\d*\(\w+, (?:__toESM\d*\()?require\((["'`])([^"'`\\\n]+)\1\)/g)].map((match) => match[2] as string)
+}
+
+/** The module for a file of data. Throws SyntaxError for JSON that is none. */
+export function dataText(kind: 'json' | 'text' | 'bytes', content: Uint8Array): ModuleText {
+  const buffer = Buffer.from(content.buffer, content.byteOffset, content.byteLength)
+  if (kind === 'bytes') {
+    // A namespace, not the array itself: importers would copy a getter for every byte. The array owns its buffer.
+    const text = 'Object.defineProperty(exports,"__esModule",{value:true});'
+      + `exports.default=new Uint8Array(Buffer.from("${buffer.toString('base64')}","base64"))\n`
+    return { text, map: undefined, format: 'esm' }
+  }
+  const string = buffer.toString('utf8').replace(/^\uFEFF/, '')
+  if (kind === 'text') return { text: `module.exports=${JSON.stringify(string)}\n`, map: undefined, format: 'cjs' }
+  // JSON.parse, not a literal: "__proto__" is a key like any other in JSON.
+  const json = JSON.stringify(JSON.parse(string))
+  return { text: `module.exports=JSON.parse(${JSON.stringify(json)})\n`, map: undefined, format: 'cjs' }
+}
+
+/**
+ * A short name for a file: from the last node_modules on, else from the directory of its package, else its last two parts.
+ * It depends on the file alone, never on who imports it.
+ */
+export function moduleName(file: string, isPackage: (directory: string) => boolean): string {
+  const parts = file.split(/[\\/]/)
+  const installed = parts.lastIndexOf('node_modules')
+  let from = installed
+  if (installed < 0) {
+    from = Math.max(parts.length - 2, 1)
+    for (let end = parts.length - 1; end > 0; end--) {
+      if (!isPackage(parts.slice(0, end).join('/') || '/')) continue
+      from = end
+      break
+    }
+  }
+  return printable(parts.slice(from).join('/'))
+}
+
+/** A name that may stand in a stack trace: no control characters, at most 200 characters. */
+export function printable(name: string): string {
+  // eslint-disable-next-line no-control-regex
+  const clean = name.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '_').replace(/^\/+/, '')
+  return clean.length > 200 ? `…${clean.slice(-199)}` : clean
+}

@@ -1,0 +1,24 @@
+import { errorFromWire } from '../router/errors-wire.ts'
+import { type ErrorCode, RametError } from '../router/errors.ts'
+import { remapStack } from './stacks.ts'
+import type { Library } from './library.ts'
+
+/**
+ * What a remote function threw, as its caller gets it: 'remote-error' with the original as `cause`, its stack in the lines
+ * of the original sources. What the stub itself refused keeps its own code.
+ */
+export function remoteError(wire: unknown, path: readonly string[], library: Library): RametError {
+  const cause = errorFromWire(wire)
+  for (let error: unknown = cause; error instanceof Error; error = error.cause) {
+    if (error.stack !== undefined) error.stack = remapStack(error.stack, (prefix) => library.lookup(prefix))
+  }
+  const where = path.join(' > ')
+  if (cause.name === 'RametError' && typeof cause.code === 'string') {
+    return new RametError(cause.code as ErrorCode, `${where}: ${cause.message}`, { path, hint: (cause as { hint?: string }).hint ?? '', cause: cause.cause })
+  }
+  return new RametError('remote-error', `${where}: ${cause.name}: ${cause.message}`, {
+    path,
+    cause,
+    hint: 'The error is the remote function\'s own; its stack is in `cause`.',
+  })
+}

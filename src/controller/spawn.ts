@@ -1,0 +1,102 @@
+import { Readable, Writable } from 'node:stream'
+import { EXEC_CHUNK } from '../connect/command.ts'
+import type { CommandLane, RunningCommand } from '../connect/command.ts'
+import type { RametError } from '../router/errors.ts'
+import type { RemoteChild, SpawnOptions } from './api.ts'
+import { GRACE, commandError, namedError, quoted, requestOf } from './exec.ts'
+import type { CommandContext } from './exec.ts'
+
+/**
+ * Starts a command and returns at once, with live streams: the target sends on only what was read here. When the command
+ * cannot be started, or the target is lost, `pid` and `exited` reject and the streams end with the same error.
+ */
+export function spawnCommand(lane: CommandLane, command: string | string[], options: SpawnOptions, context: CommandContext): RemoteChild {
+  const running = lane.start(requestOf(command, options))
+  const stdout = outputStream(running)
+  const stderr = outputStream(running)
+  running.onOutput = (stream, bytes) => (stream === 'stdout' ? stdout : stderr).take(bytes)
+  const stdin = inputStream(running)
+  let cancelled: RametError | undefined
+  const cancel = () => {
+    cancelled = commandError('cancelled', `${quoted(command)} was cancelled`, context, { cause: options.signal?.reason })
+    running.terminate(GRACE)
+  }
+  if (options.signal?.aborted === true) cancel()
+  else options.signal?.addEventListener('abort', cancel, { once: true })
+
+  const finish = (error: RametError | undefined) => {
+    options.signal?.removeEventListener('abort', cancel)
+    running.onWritable = undefined
+    stdin.destroy()
+    for (const output of [stdout, stderr]) output.finish(error)
+    if (error !== undefined) throw error
+  }
+  const exited = running.ended.then(({ exitCode, signal }) => {
+    finish(cancelled)
+    return { exitCode, signal }
+  }, (error: unknown) => {
+    finish(cancelled ?? namedError(error, command, context))
+    throw error
+  })
+  const pid = running.pid.catch((error: unknown) => { throw cancelled ?? namedError(error, command, context) })
+  // A program that looks at none of them shall not die of an unhandled rejection: the streams tell too.
+  exited.catch(() => {})
+  pid.catch(() => {})
+  return { stdin, stdout: stdout.readable, stderr: stderr.readable, pid, exited, kill: (signal = 'SIGTERM') => running.signal(signal) }
+}
+
+interface OutputStream {
+  readable: Readable
+  take(bytes: Uint8Array): void
+  finish(error: RametError | undefined): void
+}
+
+function outputStream(running: RunningCommand): OutputStream {
+  let owed = 0
+  let over = false
+  const settle = () => {
+    const bytes = owed
+    owed = 0
+    if (bytes > 0) running.consumed(bytes)
+  }
+  // `destroy` gives the credit back, and so does everything that comes afterwards: one unread stream must not stop the other.
+  const readable = new Readable({ read: settle, destroy(error, callback) { settle(); callback(error) } })
+  readable.on('error', () => {})
+  return {
+    readable,
+    take(bytes) {
+      if (over || readable.destroyed) return running.consumed(bytes.length)
+      if (readable.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))) running.consumed(bytes.length)
+      else owed += bytes.length
+    },
+    finish(error) {
+      if (over) return
+      over = true
+      if (error === undefined) readable.push(null)
+      else readable.destroy(error)
+    },
+  }
+}
+
+function inputStream(running: RunningCommand): Writable {
+  let waiting: (() => void) | undefined
+  running.onWritable = () => {
+    const go = waiting
+    waiting = undefined
+    go?.()
+  }
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, callback) {
+      let more = true
+      for (let at = 0; at < chunk.length; at += EXEC_CHUNK) more = running.write(chunk.subarray(at, at + EXEC_CHUNK))
+      if (more) callback()
+      else waiting = callback
+    },
+    final(callback) {
+      running.endStdin()
+      callback()
+    },
+  })
+  stream.on('error', () => {})
+  return stream
+}

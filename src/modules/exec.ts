@@ -1,0 +1,311 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
+import { access, constants, statSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { resolve } from 'node:path'
+import { EXEC_CHUNK, EXEC_TAG, SPAWN_FAILURE, refusal } from '../connect/command.ts'
+import type { CommandRequest } from '../connect/command.ts'
+import type { Service, ServiceChannel, ServiceHost } from './service.ts'
+import { WarmShells, warmLine } from './warm-shells.ts'
+
+/** Milliseconds between TERM and KILL when nobody waits for the command any more. */
+const RESET_GRACE = 500
+/** Milliseconds between looks at a group whose leader has ended and that was told to end. */
+const GROUP_LOOK = 10
+/** Milliseconds to wait for a killed group: processes in an uninterruptible wait, or zombies that nobody collects. */
+const KILLED_WAIT = 1000
+/**
+ * Bytes read after the command's exit that surely hold everything it wrote itself: several times what a pipe of the
+ * operating system holds. A background job that never stops printing must not keep the result.
+ */
+const AFTER_EXIT = 1024 * 1024
+
+interface Place {
+  home: string
+  shells: WarmShells
+}
+const places = new WeakMap<ServiceHost, Place>()
+
+function placeOf(host: ServiceHost): Place {
+  let place = places.get(host)
+  if (place === undefined) {
+    const home = homeDirectory(host)
+    place = { home, shells: new WarmShells({ cwd: home, env: host.environment, processes: host.processes }) }
+    places.set(host, place)
+  }
+  return place
+}
+
+/** As sshd does: an account whose home is missing works in the root directory. */
+function homeDirectory(host: ServiceHost): string {
+  const home = host.environment['HOME'] || homedir()
+  try {
+    return statSync(home).isDirectory() ? home : '/'
+  } catch {
+    return '/'
+  }
+}
+
+/**
+ * Runs one command in a process group of its own. Messages carry one EXEC_TAG byte; `started` is followed by the pid (32 bits,
+ * little end first), `terminate` by the grace in ms (alike), `signal` by the signal's name. The result is a CommandEnd.
+ */
+export const run: Service = (channel: ServiceChannel, host: ServiceHost, request: CommandRequest) => {
+  new Command(channel, host, request).start()
+}
+
+class Command {
+  private state: 'starting' | 'running' | 'exited' | 'ended' = 'starting'
+  private readonly channel: ServiceChannel
+  private readonly host: ServiceHost
+  private readonly request: CommandRequest
+  private readonly place: Place
+  private child: ChildProcessWithoutNullStreams | undefined
+  private pid = 0
+  private startedAt = process.hrtime()
+  private exit: { exitCode: number | null; signal: string | null; duration: number } = { exitCode: null, signal: null, duration: 0 }
+  /** Output streams that have not ended. */
+  private open = 2
+  private paused = false
+  private reset = false
+  private received = 0
+  private receivedAfterExit = 0
+  private draining = false
+  private killer: ReturnType<typeof setTimeout> | undefined
+  private killed = false
+  private giveUpAt = 0
+
+  constructor(channel: ServiceChannel, host: ServiceHost, request: CommandRequest) {
+    this.channel = channel
+    this.host = host
+    this.request = request
+    this.place = placeOf(host)
+  }
+
+  start(): void {
+    this.channel.onMessage = (message) => this.message(message)
+    this.channel.onEnd = () => this.child?.stdin.end()
+    this.channel.onReset = () => this.onReset()
+    this.channel.onWritable = () => this.resume()
+    const refused = refusal(this.request)
+    if (refused !== undefined) return this.fail(refused)
+    const child = this.launch()
+    if (child === undefined) return
+    this.child = child
+    child.on('error', (error: NodeJS.ErrnoException) => this.notStarted(error))
+    if (child.pid === undefined) return
+    this.pid = child.pid
+    this.state = 'running'
+    this.host.processes.add(this.pid)
+    child.stdin.on('error', () => {}) // The command may end or close its stdin before it has read everything.
+    this.listen(child.stdout, EXEC_TAG.stdout)
+    this.listen(child.stderr, EXEC_TAG.stderr)
+    child.on('exit', (code, signal) => this.exited(code, signal))
+    this.place.shells.started()
+    const started = Buffer.alloc(5)
+    started[0] = EXEC_TAG.started
+    started.writeUInt32LE(this.pid, 1)
+    this.channel.send(started)
+  }
+
+  private launch(): ChildProcessWithoutNullStreams | undefined {
+    const { command, cwd, env } = this.request
+    const plain = typeof command === 'string' && cwd === undefined && (env === undefined || Object.keys(env).length === 0)
+    const line = plain ? warmLine(command) : undefined
+    const warm = line === undefined ? undefined : this.place.shells.take()
+    this.startedAt = process.hrtime()
+    if (warm !== undefined) {
+      warm.stdin.write(line as string)
+      return warm
+    }
+    const [file, args] = typeof command === 'string' ? ['/bin/sh', ['-c', command]] as const : [command[0] as string, command.slice(1)] as const
+    try {
+      return spawn(file, args, {
+        cwd: this.cwd(), env: this.environment() as NodeJS.ProcessEnv, detached: true, stdio: ['pipe', 'pipe', 'pipe'],
+      })
+    } catch (error) {
+      this.notStarted(error as NodeJS.ErrnoException)
+      return undefined
+    }
+  }
+
+  private cwd(): string {
+    return this.request.cwd === undefined ? this.place.home : resolve(this.place.home, this.request.cwd)
+  }
+
+  private environment(): Record<string, string | undefined> {
+    const env = { ...this.host.environment, ...this.request.env }
+    for (const name of Object.keys(env)) if (env[name] === undefined) delete env[name]
+    return env
+  }
+
+  /** execve's ENOENT and EACCES are about the program or about the directory: look which. */
+  private notStarted(error: NodeJS.ErrnoException): void {
+    if (this.state !== 'starting') return
+    const program = typeof this.request.command === 'string' ? '/bin/sh' : this.request.command[0] ?? ''
+    if (error.code === 'E2BIG') return this.fail(SPAWN_FAILURE.large())
+    if (error.code === 'ENOTDIR' || error.code === 'ENOENT' || error.code === 'EACCES') {
+      access(this.cwd() + '/.', constants.X_OK, (missing) => {
+        if (missing) this.fail(SPAWN_FAILURE.cwd(this.request.cwd ?? this.place.home))
+        else this.fail(error.code === 'EACCES' ? SPAWN_FAILURE.denied(program) : SPAWN_FAILURE.program(program))
+      })
+      return
+    }
+    this.fail(error.message)
+  }
+
+  private fail(message: string): void {
+    if (this.state === 'ended') return
+    this.state = 'ended'
+    if (!this.reset) this.channel.fail(Object.assign(new Error(message), { code: 'spawn-failed' }))
+  }
+
+  private listen(stream: NodeJS.ReadableStream, tag: number): void {
+    stream.on('data', (bytes: Buffer) => this.output(tag, bytes))
+    stream.on('error', () => {})
+    let closed = false
+    const close = () => {
+      if (closed) return
+      closed = true
+      this.open -= 1
+      if (this.open === 0) this.settle()
+    }
+    stream.on('end', close)
+    stream.on('close', close)
+  }
+
+  private output(tag: number, bytes: Buffer): void {
+    this.received += bytes.length
+    if (this.state === 'exited') this.receivedAfterExit += bytes.length
+    if (this.state === 'ended' || this.reset) return
+    let more = true
+    for (let at = 0; at < bytes.length; at += EXEC_CHUNK) {
+      const part = bytes.subarray(at, at + EXEC_CHUNK)
+      const message = Buffer.allocUnsafe(part.length + 1)
+      message[0] = tag
+      message.set(part, 1)
+      more = this.channel.send(message)
+    }
+    if (!more) this.pause()
+  }
+
+  private pause(): void {
+    if (this.paused) return
+    this.paused = true
+    this.child?.stdout.pause()
+    this.child?.stderr.pause()
+  }
+
+  private resume(): void {
+    if (!this.paused) return
+    this.paused = false
+    this.child?.stdout.resume()
+    this.child?.stderr.resume()
+    if (this.state === 'exited') this.settle()
+  }
+
+  private exited(exitCode: number | null, signal: string | null): void {
+    if (this.state !== 'running') return
+    this.state = 'exited'
+    const [seconds, nanoseconds] = process.hrtime(this.startedAt)
+    this.exit = { exitCode, signal, duration: seconds * 1e3 + nanoseconds / 1e6 }
+    this.settle()
+  }
+
+  /**
+   * After the exit: what the command wrote is in the pipes already, and one full turn of the event loop reads what is
+   * there. End of file would be simpler, and comes only when the last background job lets go of the pipe.
+   */
+  private settle(): void {
+    if (this.state !== 'exited' || this.draining) return
+    if (this.killer !== undefined && this.groupLives()) return this.awaitGroup()
+    if (this.open === 0 || this.reset) return this.end()
+    if (this.paused) return
+    this.draining = true
+    const look = () => {
+      const before = this.received
+      setImmediate(() => {
+        const drained = this.open === 0 || this.receivedAfterExit > AFTER_EXIT || this.reset
+        if (!drained && !this.paused && before !== this.received) return look()
+        this.draining = false
+        if (drained || !this.paused) this.end()
+      })
+    }
+    setImmediate(look)
+  }
+
+  private end(): void {
+    if (this.state !== 'exited') return
+    this.state = 'ended'
+    if (this.killer !== undefined) clearTimeout(this.killer)
+    this.host.processes.delete(this.pid)
+    this.place.shells.ended()
+    const child = this.child as ChildProcessWithoutNullStreams
+    child.stdin.destroy()
+    // A background job may go on printing: it is read and dropped, so that it neither blocks nor dies of SIGPIPE.
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.resume()
+      ;(stream as unknown as { unref?(): void }).unref?.()
+    }
+    if (!this.reset) this.channel.end(this.exit)
+  }
+
+  private message(message: Uint8Array): void {
+    const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength)
+    const done = () => { if (!this.reset) this.channel.consumed(message.length) }
+    const stdin = this.child?.stdin
+    if (bytes[0] === EXEC_TAG.stdin && stdin !== undefined && this.state === 'running' && stdin.writable) {
+      stdin.write(bytes.subarray(1), done)
+      return
+    }
+    done()
+    if (bytes[0] === EXEC_TAG.signal) this.kill(bytes.toString('latin1', 1))
+    if (bytes[0] === EXEC_TAG.terminate && bytes.length >= 5) this.terminate(bytes.readUInt32LE(1))
+  }
+
+  private onReset(): void {
+    this.reset = true
+    this.resume()
+    if (this.state === 'running') this.terminate(RESET_GRACE)
+    else if (this.state === 'exited') this.settle()
+  }
+
+  private terminate(grace: number): void {
+    if (this.state !== 'running' || this.killed) return
+    if (this.killer !== undefined) clearTimeout(this.killer)
+    this.killer = setTimeout(() => {
+      this.killed = true
+      this.giveUpAt = Date.now() + KILLED_WAIT
+      this.kill('SIGKILL')
+    }, grace)
+    this.kill('SIGTERM')
+    this.kill('SIGCONT') // A stopped process does not see TERM.
+  }
+
+  /** The leader has ended and the group was told to: what is left of it is killed when the grace is over. */
+  private awaitGroup(): void {
+    setTimeout(() => {
+      if (this.killed && Date.now() > this.giveUpAt) this.killer = undefined
+      this.settle()
+    }, GROUP_LOOK)
+  }
+
+  private groupLives(): boolean {
+    try {
+      process.kill(-this.pid, 0)
+      return true
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'EPERM'
+    }
+  }
+
+  private kill(signal: string): void {
+    // The number of a group whose leader was collected may belong to somebody else, unless members are left.
+    if (this.state !== 'running' && !(this.state === 'exited' && this.killer !== undefined)) return
+    try {
+      process.kill(-this.pid, signal as NodeJS.Signals)
+    } catch {
+      // The group is gone, or the name is no signal of this system.
+    }
+  }
+}

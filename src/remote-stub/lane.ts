@@ -1,0 +1,175 @@
+import { Worker } from 'node:worker_threads'
+import type { CodeCache } from '../router/code-cache.ts'
+import { CodeLink, type Offer, packTexts } from '../router/code-link.ts'
+import { encode } from '../router/codec.ts'
+import type { Frame } from '../router/frame.ts'
+import type { Link } from '../router/link.ts'
+import { type Level, REASON, type Reason, TYPE } from '../router/protocol.ts'
+import type { Router } from '../router/router.ts'
+import { lineSplitter } from './log-sender.ts'
+import { PortPipe } from './port-pipe.ts'
+
+/** How long a Worker may leave a probe unanswered after a call in it was given up, in ms. */
+const GRACE = 1000
+
+export interface LaneOptions {
+  router: Router
+  texts: CodeCache
+  /** The stub's own text: a Worker runs it, too. */
+  stub: () => string
+  path: readonly string[]
+  env: Record<string, string | undefined>
+  log: (level: Level, source: string, text: string) => void
+}
+
+/** What the Worker gets to start with. */
+export interface WorkerData {
+  id: number
+  path: readonly string[]
+  maxMessage: number
+  /** Kept from the Worker's own start, which would act on it. */
+  nodeOptions: string | undefined
+  /** One number: the channel whose call has the thread right now. */
+  running: Int32Array
+}
+
+export type ToMain = { log: [Level, string, string] } | { alive: number }
+export type ToWorker = { probe: number }
+
+/**
+ * The Worker that user code runs in, seen from the main thread: a link of its own, over which frames of its channels
+ * pass untouched. It starts with the first of them; when it ends, its calls end as unknown and the next call starts
+ * another.
+ */
+export class Lane {
+  state: 'idle' | 'running' | 'ending' | 'closed' = 'idle'
+  private readonly options: LaneOptions
+  private worker: Worker | undefined
+  private link: Link | undefined
+  private code: CodeLink | undefined
+  private readonly offers = new Map<number, Offer>()
+  /** Open channels by number; all are of ancestors, whose numbers do not collide at one peer. */
+  private readonly calls = new Map<string, Frame>()
+  private readonly running = new Int32Array(new SharedArrayBuffer(4))
+  private exitReason: [Reason, string] | undefined
+  private probe = 0
+  private cancelProbe: (() => void) | undefined
+
+  constructor(options: LaneOptions) {
+    this.options = options
+  }
+
+  /** Starts the Worker ahead of its first frame. */
+  start(): void {
+    if (this.state !== 'idle') return
+    const { router, path, stub, log } = this.options
+    const { NODE_OPTIONS: nodeOptions, ...env } = this.options.env
+    this.state = 'running'
+    const data: WorkerData = { id: router.id, path, maxMessage: router.maxMessage, nodeOptions, running: this.running }
+    const worker = new Worker(stub(), { eval: true, workerData: data, stdout: true, stderr: true, env: env as NodeJS.ProcessEnv, execArgv: [] })
+    this.worker = worker
+    const pipe = new PortPipe(worker, (message) => this.control(message as ToMain))
+    worker.on('error', (error: Error) => {
+      this.exitReason = ['worker-exited', `the Worker failed: ${error.message}`]
+      log('error', 'ramet', `the Worker failed: ${error.stack ?? error.message}`)
+    })
+    worker.on('exit', (code) => this.exited(worker, pipe, code))
+    worker.stdout.on('data', lineSplitter((text) => log('info', 'stdout', text)))
+    worker.stderr.on('data', lineSplitter((text) => log('warn', 'stderr', text)))
+    this.link = router.addLink(pipe, 'lane', { path: [...path, 'worker'] })
+    this.code = new CodeLink(this.link)
+    this.deliver([...this.offers.values()])
+  }
+
+  /** A frame for a channel in the Worker. */
+  frame(frame: Frame): void {
+    if (this.state === 'closed') return
+    this.start()
+    const key = `${frame.src}:${frame.channel}`
+    if (frame.type === TYPE.OPEN) this.calls.set(key, { ...frame, payload: frame.payload.subarray(0, 0) })
+    this.link?.forward(frame)
+    if (frame.type === TYPE.RESET && this.calls.delete(key)) this.check(frame.channel)
+  }
+
+  /** The Worker ended a channel: its frame passes through the router on its way up. */
+  ended(frame: Frame): void {
+    if (frame.type === TYPE.END || frame.type === TYPE.RESET) this.calls.delete(`${frame.dst}:${frame.channel}`)
+  }
+
+  offer(offers: readonly Offer[]): void {
+    for (const offer of offers) this.offers.set(offer.number, offer)
+    if (this.state === 'running') this.deliver(offers)
+  }
+
+  /** Texts have come in: what the Worker was offered and lacks goes on to it. */
+  arrived(): void {
+    if (this.state === 'running') this.push([...this.offers.values()])
+  }
+
+  close(): void {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    this.cancelProbe?.()
+    void this.worker?.terminate()
+  }
+
+  private deliver(offers: readonly Offer[]): void {
+    if (offers.length === 0) return
+    this.push(offers)
+    this.code?.offer({ dst: this.options.router.id, user: true, offers: [...offers], pushed: new Set(offers.map(({ hash }) => hash)) })
+  }
+
+  private push(offers: readonly Offer[]): void {
+    const { texts } = this.options
+    const lacking = (this.code?.lacking(offers.map(({ hash }) => hash)) ?? []).filter((hash) => texts.has(hash))
+    if (lacking.length > 0) this.code?.push(lacking, packTexts(lacking.map((hash) => texts.get(hash) as Uint8Array), false))
+  }
+
+  private control(message: ToMain): void {
+    if ('log' in message) {
+      this.options.log(...message.log)
+    } else if (message.alive === this.probe) {
+      this.cancelProbe?.()
+      this.cancelProbe = undefined
+    }
+  }
+
+  /**
+   * A call was given up. A Worker that still answers has heard of it; one that does not is spinning, and only its end ends
+   * that call. When what spins is known to be another call, that one is left alone.
+   */
+  private check(channel: number): void {
+    if (this.cancelProbe !== undefined) return
+    const probe = ++this.probe
+    this.worker?.postMessage({ probe })
+    this.cancelProbe = this.options.router.clock.after(GRACE, () => {
+      this.cancelProbe = undefined
+      const running = Atomics.load(this.running, 0) >>> 0
+      const others = [...this.calls.values()].some((frame) => frame.channel === running)
+      if (running !== 0 && running !== channel && others) return
+      this.exitReason = ['worker-exited', 'a call that had been given up did not let go of the Worker, which was ended']
+      this.state = 'ending'
+      void this.worker?.terminate()
+    })
+  }
+
+  private exited(worker: Worker, pipe: PortPipe, code: number): void {
+    if (worker !== this.worker) return
+    const [reason, text] = this.exitReason ?? ['worker-exited', `the code in the Worker ended it (exit code ${code})`]
+    this.exitReason = undefined
+    this.cancelProbe?.()
+    this.cancelProbe = undefined
+    this.worker = undefined
+    Atomics.store(this.running, 0, 0)
+    pipe.close()
+    const { router } = this.options
+    for (const frame of this.calls.values()) {
+      router.linkTo(frame.src)?.send(TYPE.RESET, frame.flags, 0, frame.src, frame.dst, frame.channel, encode([REASON[reason], text]))
+    }
+    this.calls.clear()
+    this.link = undefined
+    this.code = undefined
+    if (this.state !== 'closed') this.state = 'idle'
+  }
+}
+

@@ -1,0 +1,115 @@
+import { Module, createRequire } from 'node:module'
+import type { CodeCache } from '../router/code-cache.ts'
+import type { Offer } from '../router/code-link.ts'
+import { RametError } from '../router/errors.ts'
+
+/** A CommonJS module of Node, as far as we use it. */
+interface NodeModule {
+  exports: Record<string, unknown>
+  require(specifier: string): unknown
+  filename: string
+  url: string
+  paths: string[]
+  loaded: boolean
+  _compile(text: string, filename: string): void
+}
+type NodeModuleClass = new (id: string) => NodeModule
+
+/**
+ * Modules in RAM. An instance belongs to a module number: unchanged modules keep their instance, and with it their
+ * state, for as long as the thread lives; two instances of one number never exist in a thread.
+ */
+export class Loader {
+  private readonly offers = new Map<number, Offer>()
+  private readonly instances = new Map<number, NodeModule>()
+  private readonly texts: CodeCache
+  private readonly own: Record<string, unknown>
+  private waiting: (() => void)[] = []
+
+  /** `own` holds what shipped code imports from us, by specifier ('ramet/remote'). */
+  constructor(texts: CodeCache, own: Record<string, unknown>) {
+    this.texts = texts
+    this.own = own
+  }
+
+  offer(offers: readonly Offer[]): void {
+    for (const offer of offers) this.offers.set(offer.number, offer)
+    this.arrived()
+  }
+
+  /** Texts or offers have come in: whoever waits looks again. */
+  arrived(): void {
+    const waiting = this.waiting
+    this.waiting = []
+    for (const look of waiting) look()
+  }
+
+  /** The exports of a module, if it has been run already. */
+  loaded(number: number): Record<string, unknown> | undefined {
+    return this.instances.get(number)?.exports
+  }
+
+  /** Calls `fn` once the module and all that it imports are there: at once, or when the last text has come in. */
+  whenReady(number: number, fn: () => void): void {
+    if (this.complete(number, new Set())) fn()
+    else this.waiting.push(() => this.whenReady(number, fn))
+  }
+
+  /** Runs the module if that has not been done, and returns its exports. Throws what the module throws. */
+  load(number: number): Record<string, unknown> {
+    const running = this.instances.get(number)
+    if (running !== undefined) return running.exports
+    const offer = this.offers.get(number)
+    const text = offer === undefined ? undefined : this.texts.get(offer.hash)
+    if (offer === undefined || text === undefined) throw new RametError('module-not-found', `module ${number} is not here`)
+    const filename = `ramet:/${offer.hash.slice(0, 12)}/${offer.name}`
+    const module = new (Module as unknown as NodeModuleClass)(filename)
+    const imports = new Map(offer.imports)
+    module.filename = filename
+    module.url = filename
+    module.paths = []
+    module.require = (specifier: string) => this.require(specifier, imports, offer.name)
+    this.instances.set(number, module)
+    try {
+      // Not vm: only code compiled this way may use import().
+      module._compile(Buffer.from(text.buffer, text.byteOffset, text.length).toString('utf8'), filename)
+    } catch (error) {
+      this.instances.delete(number)
+      throw error
+    }
+    module.loaded = true
+    return module.exports
+  }
+
+  private require(specifier: string, imports: Map<string, number>, from: string): unknown {
+    const number = imports.get(specifier)
+    if (number !== undefined) return this.load(number)
+    if (specifier in this.own) return this.own[specifier]
+    const require = createRequire(`${process.cwd()}/`)
+    try {
+      return require(specifier)
+    } catch (error) {
+      // Node before 14.18 does not know the prefix.
+      if (specifier.startsWith('node:') && (error as { code?: string }).code === 'MODULE_NOT_FOUND') {
+        try {
+          return require(specifier.slice(5))
+        } catch {}
+      }
+      if ((error as { code?: string }).code === 'MODULE_NOT_FOUND') {
+        throw new RametError('module-not-found', `${from} requires '${specifier}', which this target does not have`, {
+          cause: error,
+          hint: `Node here is ${process.version}; what is not built in must be importable on the controller, so that it is sent along.`,
+        })
+      }
+      throw error
+    }
+  }
+
+  private complete(number: number, seen: Set<number>): boolean {
+    if (this.instances.has(number) || seen.has(number)) return true
+    seen.add(number)
+    const offer = this.offers.get(number)
+    if (offer === undefined || !this.texts.has(offer.hash)) return false
+    return offer.imports.every(([, imported]) => this.complete(imported, seen))
+  }
+}

@@ -1,0 +1,41 @@
+import { isMainThread } from 'node:worker_threads'
+import { brotliDecompressSync } from 'node:zlib'
+import { systemClock } from '../base/clock.ts'
+import { FdPipe } from './fd-pipe.ts'
+import { Stub } from './stub.ts'
+import { runWorker } from './worker.ts'
+
+/** The CommonJS module that the first stage compiled us into; it left our compressed text on it. */
+declare const module: { stub: Uint8Array }
+
+/** Frames come in on this descriptor and leave on the next: nothing that anybody prints can corrupt them. */
+const FRAMES_IN = 3
+const FRAMES_OUT = 4
+
+if (isMainThread) runMain()
+else runWorker()
+
+function runMain(): void {
+  // The launch line keeps these from our own start; children and user code get them back.
+  restore('NODE_OPTIONS')
+  restore('NODE_V8_COVERAGE')
+  const [, title = 'ramet', half = '', otherHalf = ''] = process.argv
+  process.title = title
+  const pipe = new FdPipe(FRAMES_IN, FRAMES_OUT)
+  // Only we know how to join the halves: a shell that prints its command line prints no nonce.
+  pipe.write(Buffer.from(half + otherHalf, 'hex'))
+  const text = (): string => brotliDecompressSync(module.stub).toString('utf8')
+  const stub = new Stub(pipe, { clock: systemClock, text, environment: { ...process.env }, exit: (code) => process.exit(code) })
+  const uncaught = (error: unknown): void => stub.uncaught(error instanceof Error ? error : new Error(String(error)))
+  process.on('uncaughtException', uncaught)
+  process.on('unhandledRejection', uncaught)
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stub.end(143))
+  // A connection that ends sends HUP to whoever is left; we notice the end of file and clean up first.
+  process.on('SIGHUP', () => {})
+}
+
+function restore(name: string): void {
+  const kept = `RAMET_${name}`
+  if (process.env[kept] !== undefined && process.env[kept] !== '') process.env[name] = process.env[kept]
+  delete process.env[kept]
+}

@@ -1,0 +1,55 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { systemClock } from '../base/clock.ts'
+import { CodeCache } from '../router/code-cache.ts'
+import { CodeLink, decodeOffer, unpackTexts } from '../router/code-link.ts'
+import type { Frame } from '../router/frame.ts'
+import type { Link } from '../router/link.ts'
+import { type Level, TYPE } from '../router/protocol.ts'
+import { Router } from '../router/router.ts'
+import { Dispatcher } from './dispatcher.ts'
+import type { ToMain, ToWorker, WorkerData } from './lane.ts'
+import { Loader } from './loader.ts'
+import { PortPipe } from './port-pipe.ts'
+import { currentOf, Scopes } from './scope.ts'
+
+/** The stub's program inside the Worker: the same engine, with user code and nothing else behind it. */
+export function runWorker(): void {
+  if (parentPort === null) return
+  const port = parentPort
+  const { id, path, maxMessage, nodeOptions, running } = workerData as WorkerData
+  if (nodeOptions !== undefined) process.env['NODE_OPTIONS'] = nodeOptions
+  const post = (message: ToMain): void => port.postMessage(message)
+  const log = (level: Level, message: string): void => post({ log: [level, 'log', message] })
+  const scopes = new Scopes(true)
+  const texts = new CodeCache()
+  const loader = new Loader(texts, { 'ramet/remote': { current: currentOf(scopes, path, log) } })
+  const dispatcher = new Dispatcher({ loader, scopes, running: (channel) => Atomics.store(running, 0, channel | 0) })
+  const router = new Router(
+    {
+      opened: (channel, message) => dispatcher.opened(channel, message),
+      neighbour: (frame, link) => neighbour(frame, link),
+      lost: () => {},
+      refused: (message) => post({ log: ['warn', 'ramet', message] }),
+    },
+    { id, clock: systemClock, maxMessage },
+  )
+  const pipe = new PortPipe(port, (message) => post({ alive: (message as ToWorker).probe }))
+  const code = new CodeLink(router.addLink(pipe, 'parent', { path: ['main'] }))
+  function neighbour(frame: Frame, _link: Link): void {
+    const message = code.join(frame)
+    if (message === undefined) return
+    if (frame.type === TYPE.OFFER) {
+      loader.offer(decodeOffer(message).offers)
+    } else if (frame.type === TYPE.PUSH) {
+      for (const text of unpackTexts(message)) texts.add(text)
+      loader.arrived()
+    }
+  }
+  const uncaught = (error: unknown): void => {
+    const thrown = error instanceof Error ? error : new Error(String(error))
+    post({ log: ['error', 'log', `uncaught: ${thrown.stack ?? thrown.message}`] })
+    scopes.uncaught(thrown)
+  }
+  process.on('uncaughtException', uncaught)
+  process.on('unhandledRejection', uncaught)
+}

@@ -1,0 +1,150 @@
+import type { Channel, ChannelHandler } from './channel.ts'
+import { encode } from './codec.ts'
+import { errorToWire } from './errors-wire.ts'
+import { RametError } from './errors.ts'
+import { ANSWER } from './protocol.ts'
+
+/**
+ * A call under way, seen from the context that runs it. The function may answer with a value, a promise or an async
+ * iterable; whoever called may give up at any time.
+ */
+export class Answer implements ChannelHandler {
+  state: 'waiting' | 'running' | 'streaming' | 'ended' = 'waiting'
+  readonly channel: Channel
+  /** Set by whoever runs the function: told when the caller gave up. */
+  onCancel: ((error: RametError) => void) | undefined
+  /** Called once when nothing of the call is left. */
+  onDone: (() => void) | undefined
+  private iterator: AsyncIterator<unknown> | undefined
+  private resume: (() => void) | undefined
+
+  constructor(channel: Channel) {
+    this.channel = channel
+    channel.handler = this
+  }
+
+  /** Runs `fn` and answers with what it gives. */
+  run(fn: () => unknown): void {
+    if (this.state !== 'waiting') return
+    this.state = 'running'
+    let result: unknown
+    try {
+      result = fn()
+    } catch (error) {
+      this.fail(error)
+      return
+    }
+    if (isThenable(result)) {
+      result.then(
+        (value) => this.give(value),
+        (error: unknown) => this.fail(error),
+      )
+    } else {
+      this.give(result)
+    }
+  }
+
+  /** Ends the call with an error, whatever it was doing. */
+  fail(error: unknown): void {
+    if (this.state === 'ended') return
+    this.done()
+    this.channel.end(encode([ANSWER.ERROR, errorToWire(error)]))
+  }
+
+  message(): void {
+    this.channel.reset('protocol-error', 'a call takes one message')
+    this.done()
+  }
+
+  end(): void {}
+
+  reset(error: RametError): void {
+    if (this.state === 'ended') return
+    const iterator = this.iterator
+    this.done()
+    this.onCancel?.(error)
+    // Its promise may reject or never settle; nobody is left to be told.
+    iterator?.return?.().catch(() => {})
+  }
+
+  writable(): void {
+    const resume = this.resume
+    this.resume = undefined
+    resume?.()
+  }
+
+  private give(value: unknown): void {
+    if (this.state !== 'running') return
+    const iterable = asAsyncIterator(value)
+    if (iterable !== undefined) {
+      this.iterator = iterable
+      this.state = 'streaming'
+      this.stream(iterable).catch((error: unknown) => this.fail(error))
+      return
+    }
+    let message: Uint8Array | undefined
+    try {
+      message = value === undefined ? undefined : encode([ANSWER.VALUE, value])
+    } catch (error) {
+      this.fail(asResultError(error))
+      return
+    }
+    this.done()
+    this.channel.end(message)
+  }
+
+  /** Asks for the next item only when the last one has left: the caller's pace is ours. */
+  private async stream(iterator: AsyncIterator<unknown>): Promise<void> {
+    this.channel.send(encode([ANSWER.ITERABLE]))
+    while (this.state === 'streaming') {
+      const item = await iterator.next()
+      if (this.state !== 'streaming') return
+      let message: Uint8Array
+      try {
+        message = item.done === true ? encode([ANSWER.VALUE, item.value]) : encode([ANSWER.ITEM, item.value])
+      } catch (error) {
+        iterator.return?.().catch(() => {})
+        throw asResultError(error)
+      }
+      if (item.done === true) {
+        this.done()
+        this.channel.end(message)
+        return
+      }
+      if (!this.channel.send(message)) await new Promise<void>((resume) => (this.resume = resume))
+    }
+  }
+
+  private done(): void {
+    this.state = 'ended'
+    const resume = this.resume
+    this.resume = undefined
+    this.iterator = undefined
+    resume?.()
+    this.onDone?.()
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return value !== null && typeof value === 'object' && typeof (value as { then?: unknown }).then === 'function'
+}
+
+/** Async iterables and synchronous generators stream; arrays, maps and strings are values. */
+function asAsyncIterator(value: unknown): AsyncIterator<unknown> | undefined {
+  if (value === null || typeof value !== 'object') return undefined
+  const candidate = value as { [Symbol.asyncIterator]?: () => AsyncIterator<unknown>; [Symbol.iterator]?: () => Iterator<unknown>; next?: unknown }
+  const open = candidate[Symbol.asyncIterator]
+  if (typeof open === 'function') return open.call(candidate)
+  const openSync = candidate[Symbol.iterator]
+  if (typeof candidate.next !== 'function' || typeof openSync !== 'function') return undefined
+  const iterator = openSync.call(candidate)
+  return {
+    next: () => Promise.resolve(iterator.next()),
+    return: () => Promise.resolve(iterator.return?.() ?? { done: true as const, value: undefined }),
+  }
+}
+
+function asResultError(error: unknown): unknown {
+  if (!(error instanceof RametError) || error.code !== 'argument-unsupported') return error
+  return new RametError('result-unsupported', error.message, { hint: error.hint, cause: error.cause })
+}

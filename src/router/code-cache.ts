@@ -1,0 +1,60 @@
+import { createHash } from 'node:crypto'
+import { MAX_CODE } from './protocol.ts'
+
+/** SHA-256 of a module's text, lower-case hex: its name everywhere. */
+export function hashOf(text: Uint8Array): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+/**
+ * Module texts in RAM by hash, bounded in bytes; the least recently used leave first. Its first entry is the stub itself,
+ * which never leaves: that is what a hop ships to its children.
+ */
+export class CodeCache {
+  private readonly texts = new Map<string, Uint8Array>()
+  private readonly pinned = new Set<string>()
+  private readonly limit: number
+  private held = 0
+
+  constructor(limit = MAX_CODE) {
+    this.limit = limit
+  }
+
+  get bytes(): number {
+    return this.held
+  }
+
+  /** Keeps a text under its own hash, which is computed here and not believed. */
+  add(text: Uint8Array, pin = false): string {
+    const hash = hashOf(text)
+    if (pin) this.pinned.add(hash)
+    if (!this.texts.has(hash)) {
+      this.texts.set(hash, text)
+      this.held += text.length
+      this.evict(hash)
+    }
+    return hash
+  }
+
+  has(hash: string): boolean {
+    return this.texts.has(hash)
+  }
+
+  get(hash: string): Uint8Array | undefined {
+    const text = this.texts.get(hash)
+    if (text !== undefined) {
+      this.texts.delete(hash)
+      this.texts.set(hash, text)
+    }
+    return text
+  }
+
+  private evict(keep: string): void {
+    for (const [hash, text] of this.texts) {
+      if (this.held <= this.limit) return
+      if (hash === keep || this.pinned.has(hash)) continue
+      this.texts.delete(hash)
+      this.held -= text.length
+    }
+  }
+}

@@ -1,0 +1,171 @@
+import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib'
+import { joinBytes } from '../base/bytes.ts'
+import { decode, encode } from './codec.ts'
+import { RametError } from './errors.ts'
+import type { Frame } from './frame.ts'
+import type { Link } from './link.ts'
+import { FLAG, MAX_BULK, MAX_PACK, PACK, TYPE } from './protocol.ts'
+
+/** A module that a context may have: what its loader has to know besides the text. */
+export interface Offer {
+  /** Given out by the root; one number is one instance in every context. */
+  number: number
+  /** Hash of the text, hex. */
+  hash: string
+  /** Shown in stacks. */
+  name: string
+  /** What the text requires: specifier and module number. Everything else is the target's own. */
+  imports: [specifier: string, number: number][]
+}
+
+/** Texts packed for one push. Compressing pays from a few hundred bytes on; to a Worker it never does. */
+export function packTexts(texts: readonly Uint8Array[], compress: boolean): Uint8Array {
+  const plain = encode(texts)
+  const body = compress ? brotliCompressSync(plain, { params: { [constants.BROTLI_PARAM_QUALITY]: 5, [constants.BROTLI_PARAM_LGWIN]: 20 } }) : plain
+  const pack = new Uint8Array(1 + body.length)
+  pack[0] = compress ? PACK.BROTLI : PACK.STORED
+  pack.set(body, 1)
+  return pack
+}
+
+/** The texts of a pack. Throws RametError 'protocol-error' when it is none or larger than MAX_PACK once unpacked. */
+export function unpackTexts(pack: Uint8Array): Uint8Array[] {
+  let body = pack.subarray(1)
+  if (pack[0] === PACK.BROTLI) {
+    try {
+      body = brotliDecompressSync(body, { maxOutputLength: MAX_PACK })
+    } catch (cause) {
+      throw new RametError('protocol-error', 'a pack of modules could not be decompressed', { cause })
+    }
+  }
+  const texts = decode(body)
+  if (!Array.isArray(texts) || !texts.every((text) => text instanceof Uint8Array)) {
+    throw new RametError('protocol-error', 'a pack of modules holds something else')
+  }
+  return texts as Uint8Array[]
+}
+
+export interface OfferMessage {
+  /** The context the modules are for. */
+  dst: number
+  /** For its Worker, or for its main thread. */
+  user: boolean
+  offers: Offer[]
+  /** Hashes among them that are on their way in a PUSH over this link. */
+  pushed: Set<string>
+}
+
+export function encodeOffer(message: OfferMessage): Uint8Array {
+  const { dst, user, offers, pushed } = message
+  const rows = offers.map(({ number, hash, name, imports }) => [number, fromHex(hash), name, imports, pushed.has(hash) ? 1 : 0])
+  return encode([dst, user ? 1 : 0, rows])
+}
+
+export function decodeOffer(bytes: Uint8Array): OfferMessage {
+  const content = decode(bytes)
+  const pushed = new Set<string>()
+  try {
+    const [dst, user, rows] = content as [number, number, [number, Uint8Array, string, [string, number][], number][]]
+    const offers = rows.map(([number, hash, name, imports, push]) => {
+      const hex = toHex(hash)
+      if (push === 1) pushed.add(hex)
+      return { number, hash: hex, name, imports }
+    })
+    return { dst, user: user === 1, offers, pushed }
+  } catch (cause) {
+    throw new RametError('protocol-error', 'an OFFER was malformed', { cause })
+  }
+}
+
+export function encodeNeed(hashes: readonly string[]): Uint8Array {
+  return encode(hashes.map(fromHex))
+}
+
+export function decodeNeed(bytes: Uint8Array): string[] {
+  const content = decode(bytes)
+  if (!Array.isArray(content) || !content.every((hash) => hash instanceof Uint8Array && hash.length === 32)) {
+    throw new RametError('protocol-error', 'a NEED was malformed')
+  }
+  return content.map((hash) => toHex(hash as Uint8Array))
+}
+
+/** What the neighbour on a link has been sent, and the parts of what it is sending us. */
+export class CodeLink {
+  readonly link: Link
+  modulesSent = 0
+  modulesReused = 0
+  codeBytes = 0
+  private readonly sent = new Set<string>()
+  private readonly parts = new Map<number, { chunks: Uint8Array[]; bytes: number }>()
+
+  constructor(link: Link) {
+    this.link = link
+  }
+
+  /** The hashes among these that the neighbour has not been sent over this link. */
+  lacking(hashes: Iterable<string>): string[] {
+    const lacking: string[] = []
+    for (const hash of new Set(hashes)) if (!this.sent.has(hash)) lacking.push(hash)
+    return lacking
+  }
+
+  /** Sends a pack made of these texts. */
+  push(hashes: readonly string[], pack: Uint8Array): void {
+    for (const hash of hashes) this.sent.add(hash)
+    this.modulesSent += hashes.length
+    this.codeBytes += pack.length
+    this.inParts(TYPE.PUSH, pack)
+  }
+
+  offer(message: OfferMessage): void {
+    for (const { hash } of message.offers) if (!message.pushed.has(hash)) this.modulesReused++
+    this.inParts(TYPE.OFFER, encodeOffer(message))
+  }
+
+  need(hashes: readonly string[]): void {
+    this.inParts(TYPE.NEED, encodeNeed(hashes))
+  }
+
+  /** The neighbour has lost these (its cache is bounded, too): they may be sent again. */
+  forget(hashes: readonly string[]): void {
+    for (const hash of hashes) this.sent.delete(hash)
+  }
+
+  /** Whether this text was ever sent over this link: only such a text may be asked for. */
+  wasSent(hash: string): boolean {
+    return this.sent.has(hash)
+  }
+
+  /** Joins frames of one kind into their message; undefined until it is whole. Bounded by MAX_PACK. */
+  join(frame: Frame): Uint8Array | undefined {
+    const more = (frame.flags & FLAG.MORE) !== 0
+    let parts = this.parts.get(frame.type)
+    if (parts === undefined) {
+      if (!more) return frame.payload
+      parts = { chunks: [], bytes: 0 }
+      this.parts.set(frame.type, parts)
+    }
+    parts.bytes += frame.payload.length
+    if (parts.bytes > MAX_PACK) throw new RametError('protocol-error', `code of more than ${MAX_PACK} bytes was announced`)
+    parts.chunks.push(frame.payload)
+    if (more) return undefined
+    this.parts.delete(frame.type)
+    return joinBytes(parts.chunks)
+  }
+
+  private inParts(type: typeof TYPE.OFFER | typeof TYPE.PUSH | typeof TYPE.NEED, message: Uint8Array): void {
+    for (let at = 0; ; at += MAX_BULK) {
+      const last = message.length - at <= MAX_BULK
+      this.link.sendNeighbour(type, message.subarray(at, at + MAX_BULK), 0, last ? 0 : FLAG.MORE)
+      if (last) return
+    }
+  }
+}
+
+function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
+}
+
+function fromHex(hash: string): Uint8Array {
+  return new Uint8Array(Buffer.from(hash, 'hex'))
+}

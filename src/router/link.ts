@@ -1,0 +1,391 @@
+import type { Clock } from '../base/clock.ts'
+import { Queue } from '../base/queue.ts'
+import { Budget } from './credit.ts'
+import { RametError } from './errors.ts'
+import { type Frame, FrameReader, writeFrame } from './frame.ts'
+import type { Pipe } from './pipe.ts'
+import { HEADER_SIZE, MAX_LINK, MAX_QUEUED, NEIGHBOUR, TYPE } from './protocol.ts'
+import type { FrameType } from './protocol.ts'
+import { NO_BYTES } from '../base/bytes.ts'
+import { FrameTrace } from './trace.ts'
+
+/** What a link tells the router that owns it. */
+export interface LinkOwner {
+  /** A frame arrived; link-level ones included. Throwing costs the link. */
+  received(frame: Frame, link: Link): void
+  /** The link is gone; called once. */
+  lost(link: Link, cause: RametError): void
+  /** A missed PING, or the first sign of life after one. */
+  responsive?(link: Link, responsive: boolean): void
+  /** The queue passed its limit; the channel with most bytes in it has been dropped from it. */
+  overflow(link: Link, dst: number, src: number, channel: number): void
+}
+
+export interface LinkOptions {
+  clock: Clock
+  /** For messages: the path of the context at the far end. */
+  path: readonly string[]
+  /** Bytes granted or under way to contexts behind it; default MAX_LINK. */
+  budget?: number | undefined
+  processBudget?: Budget | undefined
+  /** Runs `flush` when the current tick's work is done. Default process.nextTick, after which promise jobs have run too. */
+  schedule?: (flush: () => void) => void
+}
+
+/** A frame that waits for the pipe. `payload` undefined marks one that was withdrawn. */
+interface Waiting {
+  type: FrameType
+  flags: number
+  window: number
+  dst: number
+  src: number
+  channel: number
+  payload: Uint8Array | undefined
+}
+
+/** The frames of one channel and direction that wait in the bulk class. */
+interface BulkQueue {
+  key: string
+  frames: Queue<Waiting>
+  bytes: number
+}
+
+/** Bytes handed to the pipe ahead of what it has passed on: what a control frame may have to wait for. */
+const LEAD = 64 * 1024
+const SLAB = 64 * 1024
+
+const isBulk: boolean[] = []
+isBulk[TYPE.DATA] = true
+isBulk[TYPE.PUSH] = true
+const isControl: boolean[] = []
+for (const type of [TYPE.CREDIT, TYPE.RESET, TYPE.HELLO, TYPE.PING, TYPE.PONG, TYPE.ROUTE, TYPE.GOAWAY]) isControl[type] = true
+
+/**
+ * Frames over one pipe, neighbours only. Three classes leave in this order: control, interactive, bulk (round-robin over
+ * channels). While the pipe keeps up nothing is queued at all: frames are written into one buffer per tick.
+ */
+export class Link {
+  state: 'open' | 'closed' = 'open'
+  readonly path: readonly string[]
+  /** Smoothed round trip in ms; undefined until the first PONG. */
+  rtt: number | undefined
+  responsive = true
+  bytesIn = 0
+  bytesOut = 0
+  framesIn = 0
+  framesOut = 0
+  /** What we may have under way to (down) and grant to (up) the contexts behind this link. */
+  readonly down: Budget
+  readonly up: Budget
+  private readonly pipe: Pipe
+  private readonly owner: LinkOwner
+  private readonly clock: Clock
+  private readonly schedule: (flush: () => void) => void
+  private readonly reader = new FrameReader()
+  private readonly trace = FrameTrace.fromEnvironment()
+  private slab: Uint8Array = NO_BYTES
+  private start = 0
+  private at = 0
+  private scheduled = false
+  private readonly control = new Queue<Waiting>()
+  private readonly interactive = new Queue<Waiting>()
+  private readonly bulk = new Map<string, BulkQueue>()
+  private readonly turn = new Queue<BulkQueue>()
+  private queuedBytes = 0
+  private cancelTimer: (() => void) | undefined
+  private heard = false
+  private missed = 0
+  private readonly deliver: (frame: Frame) => void
+  private readonly flushNow = (): void => {
+    this.scheduled = false
+    this.flush()
+  }
+
+  constructor(pipe: Pipe, owner: LinkOwner, options: LinkOptions) {
+    this.pipe = pipe
+    this.owner = owner
+    this.clock = options.clock
+    this.path = options.path
+    this.schedule = options.schedule ?? process.nextTick
+    this.down = new Budget(options.budget ?? MAX_LINK, options.processBudget)
+    this.up = new Budget(options.budget ?? MAX_LINK, options.processBudget)
+    this.deliver = (frame) => this.receive(frame)
+  }
+
+  /** Starts reading. Frames may be sent before; they leave as early as the pipe allows. */
+  open(): void {
+    this.pipe.start({
+      data: (bytes) => this.read(bytes),
+      drain: () => this.flush(),
+      closed: (cause) =>
+        this.die(
+          cause instanceof RametError
+            ? cause
+            : new RametError('link-lost', `the connection to ${this.path.join(' > ')} ended`, { path: this.path, outcome: 'unknown', cause }),
+        ),
+    })
+  }
+
+  /** Starts to look after the link: a PING after each silent interval (ms), the end after `count` unanswered ones. */
+  watch(keepalive: { interval: number; count: number }): void {
+    this.cancelTimer?.()
+    if (this.state === 'open') this.tick(keepalive)
+  }
+
+  /** Frames and bytes that wait because the pipe takes no more. */
+  get queued(): { frames: number; bytes: number } {
+    let frames = this.control.length + this.interactive.length
+    for (const queue of this.bulk.values()) frames += queue.frames.length
+    return { frames, bytes: this.queuedBytes + this.pipe.pending }
+  }
+
+  send(type: FrameType, flags: number, window: number, dst: number, src: number, channel: number, payload: Uint8Array): void {
+    if (this.state === 'closed') return
+    const bulk = isBulk[type] === true
+    if (this.queuedBytes === 0 && this.pipe.pending + this.at - this.start < LEAD) {
+      this.append(type, flags, window, dst, src, channel, payload)
+    } else {
+      this.enqueue({ type, flags, window, dst, src, channel, payload }, bulk)
+    }
+    if (!this.scheduled) {
+      this.scheduled = true
+      this.schedule(this.flushNow)
+    }
+  }
+
+  /** Sends a frame that only concerns the neighbour. */
+  sendNeighbour(type: FrameType, payload: Uint8Array, channel = 0, flags = 0): void {
+    this.send(type, flags, 0, NEIGHBOUR, NEIGHBOUR, channel, payload)
+  }
+
+  /** Passes a frame on as it came. */
+  forward(frame: Frame): void {
+    this.send(frame.type, frame.flags, frame.window, frame.dst, frame.src, frame.channel, frame.payload)
+  }
+
+  /** Takes back every waiting frame of a channel. True when its OPEN was among them: the peer has heard nothing. */
+  withdraw(dst: number, src: number, channel: number): boolean {
+    let opened = false
+    for (const waiting of this.interactive) {
+      if (waiting.channel === channel && waiting.dst === dst && waiting.src === src && waiting.payload !== undefined) {
+        if (waiting.type === TYPE.OPEN) opened = true
+        this.queuedBytes -= waiting.payload.length + HEADER_SIZE
+        waiting.payload = undefined
+      }
+    }
+    const queue = this.bulk.get(keyOf(dst, src, channel))
+    if (queue !== undefined) this.drop(queue)
+    return opened
+  }
+
+  /** Measures one round trip; resolves through `onPong`. */
+  ping(): void {
+    this.sendNeighbour(TYPE.PING, stamp(this.clock.now()))
+  }
+
+  onPong: ((rtt: number) => void) | undefined
+
+  /** Closes at once; what is queued is lost. */
+  close(cause = new RametError('closed', `the link to ${this.path.join(' > ')} was closed here`, { path: this.path })): void {
+    this.die(cause)
+  }
+
+  /** Writes everything out that the pipe takes, then ends our side: for an orderly goodbye. */
+  end(): void {
+    this.flush()
+    this.pipe.end()
+  }
+
+  private read(bytes: Uint8Array): void {
+    if (this.state === 'closed') return
+    this.bytesIn += bytes.length
+    this.heard = true
+    if (!this.responsive) {
+      this.responsive = true
+      this.missed = 0
+      this.owner.responsive?.(this, true)
+    }
+    try {
+      this.reader.push(bytes, this.deliver)
+    } catch (error) {
+      this.die(
+        error instanceof RametError
+          ? error
+          : new RametError('protocol-error', `a frame from ${this.path.join(' > ')} could not be handled`, { path: this.path, cause: error }),
+      )
+    }
+  }
+
+  private receive(frame: Frame): void {
+    this.framesIn++
+    this.trace?.frame('<', this.path, frame)
+    if (frame.type === TYPE.PING) {
+      if (frame.payload.length !== 8) throw new RametError('protocol-error', 'a PING has 8 bytes')
+      this.sendNeighbour(TYPE.PONG, frame.payload)
+    } else if (frame.type === TYPE.PONG) {
+      this.pong(frame.payload)
+    } else {
+      this.owner.received(frame, this)
+    }
+  }
+
+  private pong(payload: Uint8Array): void {
+    if (payload.length !== 8) throw new RametError('protocol-error', 'a PONG has 8 bytes')
+    const sample = this.clock.now() - new DataView(payload.buffer, payload.byteOffset).getFloat64(0)
+    if (!(sample >= 0)) return
+    this.rtt = this.rtt === undefined ? sample : this.rtt * 0.875 + sample * 0.125
+    this.onPong?.(sample)
+  }
+
+  /**
+   * Liveness counts ticks, not time: after a laptop's sleep or a blocked event loop only one tick is due, so one miss is
+   * counted however long it was.
+   */
+  private tick(keepalive: { interval: number; count: number }): void {
+    this.cancelTimer = this.clock.after(keepalive.interval, () => {
+      if (this.heard) {
+        this.missed = 0
+      } else {
+        this.missed++
+        if (this.missed > keepalive.count) {
+          const seconds = (keepalive.interval * keepalive.count) / 1000
+          this.die(
+            new RametError('link-lost', `${this.path.join(' > ')} has not answered for ${seconds} s`, {
+              path: this.path,
+              outcome: 'unknown',
+              hint: 'The machine or the network between is down; connect again when it is back.',
+            }),
+          )
+          return
+        }
+        // The first silent interval only shows that nobody had anything to say; from then on a PING is unanswered.
+        if (this.missed > 1 && this.responsive) {
+          this.responsive = false
+          this.owner.responsive?.(this, false)
+        }
+        this.ping()
+      }
+      this.heard = false
+      this.tick(keepalive)
+    })
+  }
+
+  private append(type: FrameType, flags: number, window: number, dst: number, src: number, channel: number, payload: Uint8Array): void {
+    const size = HEADER_SIZE + payload.length
+    if (this.at + size > this.slab.length) {
+      this.write()
+      this.slab = new Uint8Array(Math.max(SLAB, size))
+      this.start = 0
+      this.at = 0
+    }
+    writeFrame(this.slab, this.at, type, flags, window, dst, src, channel, payload)
+    this.at += size
+    this.framesOut++
+    this.trace?.frame('>', this.path, { type, flags, window, dst, src, channel, payload })
+  }
+
+  private write(): void {
+    if (this.at === this.start) return
+    const bytes = this.slab.subarray(this.start, this.at)
+    this.start = this.at
+    this.bytesOut += bytes.length
+    this.pipe.write(bytes)
+  }
+
+  private enqueue(waiting: Waiting, bulk: boolean): void {
+    const { type, dst, src, channel } = waiting
+    this.queuedBytes += HEADER_SIZE + (waiting.payload as Uint8Array).length
+    if (isControl[type] === true) {
+      this.control.push(waiting)
+      return
+    }
+    // A channel's END must not overtake its DATA.
+    const key = bulk || this.bulk.size > 0 ? keyOf(dst, src, channel) : ''
+    let queue = this.bulk.get(key)
+    if (queue === undefined) {
+      if (!bulk) {
+        this.interactive.push(waiting)
+        return
+      }
+      queue = { key, frames: new Queue(), bytes: 0 }
+      this.bulk.set(key, queue)
+      this.turn.push(queue)
+    }
+    queue.frames.push(waiting)
+    queue.bytes += HEADER_SIZE + (waiting.payload as Uint8Array).length
+    if (this.queuedBytes > MAX_QUEUED) this.shed()
+  }
+
+  /** Drops the channel with most bytes queued: one slow reader must not cost the others their link. */
+  private shed(): void {
+    let largest: BulkQueue | undefined
+    for (const queue of this.bulk.values()) if (largest === undefined || queue.bytes > largest.bytes) largest = queue
+    const head = largest?.frames.peek()
+    if (largest === undefined || head === undefined) return
+    this.drop(largest)
+    this.owner.overflow(this, head.dst, head.src, head.channel)
+  }
+
+  private drop(queue: BulkQueue): void {
+    this.queuedBytes -= queue.bytes
+    queue.bytes = 0
+    queue.frames.clear()
+    this.bulk.delete(queue.key)
+  }
+
+  private flush(): void {
+    if (this.state === 'closed') return
+    if (this.queuedBytes > 0) {
+      while (this.pipe.pending + this.at - this.start < LEAD) {
+        const next = this.next()
+        if (next === undefined) break
+        const payload = next.payload as Uint8Array
+        this.queuedBytes -= HEADER_SIZE + payload.length
+        this.append(next.type, next.flags, next.window, next.dst, next.src, next.channel, payload)
+      }
+    }
+    this.write()
+  }
+
+  private next(): Waiting | undefined {
+    for (const queue of [this.control, this.interactive]) {
+      for (let waiting = queue.shift(); waiting !== undefined; waiting = queue.shift()) {
+        if (waiting.payload !== undefined) return waiting
+      }
+    }
+    for (let queue = this.turn.shift(); queue !== undefined; queue = this.turn.shift()) {
+      const waiting = queue.frames.shift()
+      if (waiting === undefined) continue
+      queue.bytes -= HEADER_SIZE + (waiting.payload as Uint8Array).length
+      if (queue.frames.length > 0) this.turn.push(queue)
+      else this.bulk.delete(queue.key)
+      return waiting
+    }
+    return undefined
+  }
+
+  private die(cause: RametError): void {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    this.cancelTimer?.()
+    this.control.clear()
+    this.interactive.clear()
+    this.bulk.clear()
+    this.turn.clear()
+    this.queuedBytes = 0
+    this.slab = NO_BYTES
+    this.pipe.close()
+    this.owner.lost(this, cause)
+  }
+}
+
+function keyOf(dst: number, src: number, channel: number): string {
+  return `${dst}:${src}:${channel}`
+}
+
+function stamp(now: number): Uint8Array {
+  const bytes = new Uint8Array(8)
+  new DataView(bytes.buffer).setFloat64(0, now)
+  return bytes
+}
+

@@ -1,0 +1,289 @@
+import type { Clock } from '../base/clock.ts'
+import { Channel, type ChannelHandler } from './channel.ts'
+import { decode, encode } from './codec.ts'
+import { Budget } from './credit.ts'
+import { type ErrorCode, RametError } from './errors.ts'
+import type { Frame } from './frame.ts'
+import { Link, type LinkOptions, type LinkOwner } from './link.ts'
+import type { Pipe } from './pipe.ts'
+import { FLAG, MAX_MESSAGE, MAX_PROCESS, NEIGHBOUR, REASON, type Reason, TYPE } from './protocol.ts'
+
+/** What the process that owns a router does with what concerns it alone. */
+export interface RouterOwner {
+  /** A channel was opened to us by an ancestor: answer it by setting `channel.handler`. Undefined where nobody may call. */
+  opened?(channel: Channel, message: Uint8Array): void
+  /** A frame between neighbours: HELLO, ROUTE, GOAWAY, OFFER, PUSH, NEED. */
+  neighbour(frame: Frame, link: Link): void
+  /** A link ended; its channels have been told already. */
+  lost(link: Link, cause: RametError): void
+  responsive?(link: Link, responsive: boolean): void
+  /** Frames of channels whose end is in the Worker. Undefined: they are handled here. */
+  lane?(frame: Frame): void
+  /** A frame of the Worker's passed on its way up. */
+  passed?(frame: Frame): void
+  /** A frame that no rule allows was dropped, or cost its link. */
+  refused(message: string, link: Link): void
+}
+
+const CODES: Reason[] = []
+for (const [name, number] of Object.entries(REASON)) CODES[number] = name as Reason
+
+/**
+ * The engine: links, routes, channels. The same in every process of the tree; a controller has no parent link, a leaf no
+ * child link, a hop both.
+ */
+export class Router implements LinkOwner {
+  state: 'open' | 'closed' = 'open'
+  id: number
+  readonly clock: Clock
+  maxMessage: number
+  /** The link towards the controller; undefined in the controller itself. */
+  parent: Link | undefined
+  private readonly owner: RouterOwner
+  private readonly routes = new Map<number, Link>()
+  /** Links whose frames carry this context's own id: its Worker. */
+  private readonly lanes = new Set<Link>()
+  private readonly channels = new Map<number, Map<number, Channel>>()
+  private readonly budget = new Budget(MAX_PROCESS)
+  private nextChannel = 1
+
+  constructor(owner: RouterOwner, options: { id: number; clock: Clock; maxMessage?: number | undefined }) {
+    this.owner = owner
+    this.id = options.id
+    this.clock = options.clock
+    this.maxMessage = options.maxMessage ?? MAX_MESSAGE
+  }
+
+  /** Adds a neighbour. `route` is the id of the context at its far end; the parent and lanes have none. */
+  addLink(pipe: Pipe, kind: 'parent' | 'child' | 'lane', options: Omit<LinkOptions, 'clock' | 'processBudget'>, route?: number): Link {
+    const link = new Link(pipe, this, { ...options, clock: this.clock, processBudget: this.budget })
+    if (kind === 'parent') this.parent = link
+    if (kind === 'lane') this.lanes.add(link)
+    if (route !== undefined) this.routes.set(route, link)
+    link.open()
+    return link
+  }
+
+  /** The link towards a context. */
+  linkTo(id: number): Link | undefined {
+    return this.routes.get(id) ?? (this.lanes.size > 0 && id === this.id ? undefined : this.parent)
+  }
+
+  get openChannels(): number {
+    let count = 0
+    for (const channels of this.channels.values()) count += channels.size
+    return count
+  }
+
+  /** Every open channel with what it holds, for diagnosis. */
+  describe(): { peer: number; channel: number; state: string; queued: number }[] {
+    const all: { peer: number; channel: number; state: string; queued: number }[] = []
+    for (const [peer, channels] of this.channels) {
+      for (const channel of channels.values()) all.push({ peer, channel: channel.id, state: channel.state, queued: channel.queued })
+    }
+    return all
+  }
+
+  /**
+   * Opens a channel to a descendant. Throws RametError 'no-route' or 'message-too-large'.
+   * `user`: its far end is the context's Worker. `fin`: we send only this message.
+   */
+  open(dst: number, message: Uint8Array, handler: ChannelHandler, fin: boolean, user: boolean): Channel {
+    const link = this.routes.get(dst)
+    if (link === undefined || link.state === 'closed') {
+      throw new RametError('no-route', `context ${dst} is not connected`, { outcome: 'not-sent', hint: 'Connect again.' })
+    }
+    if (message.length > this.maxMessage) {
+      throw new RametError('message-too-large', `${message.length} bytes were to be sent to ${link.path.join(' > ')}; the limit is ${this.maxMessage}`, {
+        path: link.path,
+        outcome: 'not-sent',
+        hint: 'Send it in parts, as a stream, or raise limits.message.',
+      })
+    }
+    const channels = this.channelsOf(dst)
+    while (this.nextChannel === 0 || channels.has(this.nextChannel)) this.nextChannel = (this.nextChannel + 1) >>> 0
+    const id = this.nextChannel
+    this.nextChannel = (id + 1) >>> 0
+    const window = this.firstWindow(link)
+    const channel = new Channel(this, link, dst, id, true, user ? FLAG.USER : 0, window)
+    channel.handler = handler
+    channels.set(id, channel)
+    channel.open(message, fin, window)
+    return channel
+  }
+
+  /** Forgets a context and ends its channels. */
+  removeRoute(id: number, cause: RametError): void {
+    this.routes.delete(id)
+    const channels = this.channels.get(id)
+    if (channels === undefined) return
+    this.channels.delete(id)
+    for (const channel of channels.values()) channel.lose(cause)
+  }
+
+  close(): void {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    for (const link of new Set([...this.routes.values(), ...this.lanes])) link.close()
+    this.parent?.close()
+  }
+
+  // What links and channels ask for.
+
+  now(): number {
+    return this.clock.now()
+  }
+
+  received(frame: Frame, link: Link): void {
+    if (frame.dst === NEIGHBOUR) {
+      this.owner.neighbour(frame, link)
+      return
+    }
+    if (!this.sourceFits(frame.src, link)) {
+      this.owner.refused(`a frame of context ${frame.src} came over a link that does not lead there`, link)
+      return
+    }
+    if (frame.dst !== this.id) {
+      if (this.lanes.has(link)) this.owner.passed?.(frame)
+      this.forward(frame, link)
+    } else if (this.owner.lane !== undefined && (frame.flags & FLAG.USER) !== 0 && !this.lanes.has(link) && link === this.parent) {
+      this.owner.lane(frame)
+    } else {
+      this.mine(frame, link)
+    }
+  }
+
+  lost(link: Link, cause: RametError): void {
+    this.lanes.delete(link)
+    if (link === this.parent) this.parent = undefined
+    for (const [id, route] of this.routes) if (route === link) this.removeRoute(id, cause)
+    for (const channels of this.channels.values()) {
+      for (const channel of channels.values()) if (channel.link === link) channel.lose(cause)
+    }
+    this.owner.lost(link, cause)
+  }
+
+  responsive(link: Link, responsive: boolean): void {
+    this.owner.responsive?.(link, responsive)
+  }
+
+  overflow(link: Link, dst: number, src: number, channel: number): void {
+    const text = `${link.path.join(' > ')} takes its bytes too slowly and was given up`
+    if (src === this.id) {
+      this.channels
+        .get(dst)
+        ?.get(channel)
+        ?.lose(new RametError('overflow', text, { path: link.path, outcome: 'unknown' }))
+    } else {
+      const back = this.linkTo(src)
+      if (back !== undefined) this.resetFrame(back, src, dst, channel, 0, 'overflow', text)
+    }
+    this.resetFrame(link, dst, src, channel, 0, 'overflow', text)
+  }
+
+  remove(channel: Channel): void {
+    const channels = this.channels.get(channel.peer)
+    if (channels?.get(channel.id) === channel) channels.delete(channel.id)
+  }
+
+  sendReset(link: Link, dst: number, channel: number, flags: number, reason: Reason, text: string): void {
+    this.resetFrame(link, dst, this.id, channel, flags, reason, text)
+  }
+
+  private resetFrame(link: Link, dst: number, src: number, channel: number, flags: number, reason: Reason, text: string): void {
+    link.send(TYPE.RESET, flags, 0, dst, src, channel, encode([REASON[reason], text]))
+  }
+
+  /** The largest power of two, up to 64 KiB, that the way's budget still holds; 0 (ask for it) when there is none. */
+  private firstWindow(link: Link): number {
+    for (let exponent = 16; exponent >= 12; exponent -= 4) {
+      const taken = link.up.take(2 ** exponent)
+      if (taken === 2 ** exponent) return exponent
+      link.up.give(taken)
+    }
+    return 0
+  }
+
+  private sourceFits(src: number, link: Link): boolean {
+    if (this.lanes.has(link)) return src === this.id
+    const route = this.routes.get(src)
+    return link === this.parent ? route === undefined && src !== this.id : route === link
+  }
+
+  private forward(frame: Frame, from: Link): void {
+    const to = this.routes.get(frame.dst) ?? (from === this.parent ? undefined : this.parent)
+    if (to !== undefined && to !== from) {
+      // Siblings do not talk: what comes from below goes up, what comes from above goes down.
+      if (to === this.parent || from === this.parent) {
+        to.forward(frame)
+        return
+      }
+      this.owner.refused(`context ${frame.src} tried to reach its sibling ${frame.dst}`, from)
+    }
+    if (frame.type === TYPE.OPEN) this.resetFrame(from, frame.src, frame.dst, frame.channel, frame.flags & FLAG.USER, 'no-route', '')
+  }
+
+  private mine(frame: Frame, link: Link): void {
+    const channel = this.channels.get(frame.src)?.get(frame.channel)
+    if (frame.type === TYPE.OPEN) {
+      if (channel !== undefined) throw new RametError('protocol-error', 'a channel was opened twice', { path: link.path })
+      this.accept(frame, link)
+    } else if (frame.type === TYPE.RESET) {
+      channel?.lose(this.resetError(frame, link))
+    } else if (frame.type === TYPE.DATA || frame.type === TYPE.END || frame.type === TYPE.CREDIT) {
+      // Frames of a channel that is closed here crossed our RESET or END: nobody is interested.
+      channel?.receive(frame)
+    } else {
+      throw new RametError('protocol-error', 'a neighbour\'s frame was addressed to a context', { path: link.path })
+    }
+  }
+
+  private accept(frame: Frame, link: Link): void {
+    if (link !== this.parent || this.owner.opened === undefined) {
+      this.owner.refused(`context ${frame.src} tried to open a channel; only an ancestor may`, link)
+      this.resetFrame(link, frame.src, this.id, frame.channel, 0, 'not-allowed', 'only an ancestor may call')
+      return
+    }
+    const channel = new Channel(this, link, frame.src, frame.channel, false, frame.flags, Math.min(frame.window, 24))
+    this.channelsOf(frame.src).set(frame.channel, channel)
+    const opened = (message: Uint8Array, ended: boolean, credit: number): void => {
+      channel.handler = undefined
+      this.owner.opened?.(channel, message)
+      channel.consumed(credit)
+      if (ended) (channel.handler as ChannelHandler | undefined)?.end(message.subarray(0, 0))
+    }
+    // Until the first message is whole, this handler gathers it.
+    channel.handler = {
+      message: (bytes, credit) => opened(bytes, false, credit),
+      end: (bytes) => opened(bytes, true, 0),
+      reset: () => {},
+    }
+    channel.receive(frame)
+  }
+
+  private resetError(frame: Frame, link: Link): RametError {
+    let reason: Reason = 'protocol-error'
+    let text = ''
+    const content = decode(frame.payload)
+    if (Array.isArray(content)) {
+      const [number, words] = content as unknown[]
+      reason = (typeof number === 'number' ? CODES[number] : undefined) ?? 'protocol-error'
+      if (typeof words === 'string') text = words
+    }
+    const where = link.path.join(' > ')
+    const unknown = reason === 'worker-exited' || reason === 'link-lost' || reason === 'overflow'
+    return new RametError(reason as ErrorCode, text === '' ? `${where} ended the call: ${reason}` : `${where}: ${text}`, {
+      path: link.path,
+      outcome: unknown ? 'unknown' : 'failed',
+    })
+  }
+
+  private channelsOf(peer: number): Map<number, Channel> {
+    let channels = this.channels.get(peer)
+    if (channels === undefined) {
+      channels = new Map()
+      this.channels.set(peer, channels)
+    }
+    return channels
+  }
+}

@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest'
+import { atLeast, compare, faster, interleave, print, rowOf, within } from '../../bench/harness.ts'
+import { quantile, ratioOf } from '../../bench/stats.ts'
+
+test('quantiles lie between neighbours, in whatever order samples come', () => {
+  expect(quantile([4, 1, 3, 2], 0.5)).toBe(2.5)
+  expect(quantile([5], 0.99)).toBe(5)
+  expect(quantile([], 0.5)).toBeNaN()
+})
+
+test('a ratio is of the medians, its spread of the rounds', () => {
+  expect(ratioOf([[1], [2], [3]], [[2], [2], [2]])).toEqual({ value: 1, spread: [0.75, 1.25] })
+})
+
+test('rounds interleave, the first is dropped, and a side that fails leaves the others running', async () => {
+  const order: string[] = []
+  const series = await interleave([
+    { name: 'a', round: () => Promise.resolve(order.push('a')) },
+    { name: 'b', round: () => (order.push('b'), order.length > 3 ? Promise.reject(new Error('broke')) : Promise.resolve([1, 2])) },
+    { name: 'c', missing: 'is not installed' },
+  ], 2)
+  expect(order).toEqual(['a', 'b', 'a', 'b', 'a'])
+  expect(series).toEqual([
+    { name: 'a', rounds: [[3], [5]] },
+    { name: 'b', rounds: [], missing: 'failed in round 1: broke' },
+    { name: 'c', rounds: [], missing: 'is not installed' },
+  ])
+})
+
+test('verdicts follow their bounds, and a missing peer gives none', () => {
+  const row = rowOf('r', 'a figure', 'ms', [
+    { name: 'ours', rounds: [[50]] }, { name: 'peer', rounds: [[100]] }, { name: 'gone', rounds: [], missing: 'is not installed' },
+  ])
+  compare(row, 'ours', 'peer', 0.5)
+  compare(row, 'ours', 'peer', 0.49)
+  compare(row, 'ours', 'peer')
+  compare(row, 'ours', 'gone', 0.5)
+  faster(row, 'ours', 'peer', 2)
+  atLeast(row, 'ours', 'peer', 1)
+  within(row, 'ours', 50, 'the limit')
+  within(row, 'ours', 49, 'the limit')
+  within(row, 'gone', 49, 'the limit')
+  expect(row.checks.map(({ met }) => met)).toEqual([true, false, undefined, undefined, true, false, true, false, undefined])
+  expect(row.checks[3]?.missing).toBe('gone: is not installed')
+  expect(print(row)).toContain('no verdict  ours ≤ 0.5 × gone: gone: is not installed')
+})

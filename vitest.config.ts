@@ -1,0 +1,25 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
+
+/** `vitest run` is everything; `vitest run --mode e2e` is what needs a real sshd and real Node binaries, which it fetches. */
+export default defineConfig(({ mode }) => {
+  if (mode === 'e2e') process.env['RAMET_TEST'] = 'e2e'
+  return {
+    resolve: {
+      alias: [
+        { find: /^ramet\/remote$/, replacement: path('./src/remote.ts') },
+        { find: /^ramet$/, replacement: path('./src/controller/index.ts') },
+      ],
+    },
+    test: {
+      include: mode === 'e2e' ? ['test/e2e/**/*.test.ts'] : ['test/**/*.test.ts'],
+      exclude: ['test/fixtures/**'],
+      globalSetup: ['./test/helpers/set-up.ts'],
+      reporters: ['default', './test/helpers/left-out.ts'],
+      testTimeout: 15_000,
+      hookTimeout: 30_000,
+    },
+  }
+})
