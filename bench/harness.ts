@@ -119,9 +119,10 @@ export function print(row: Row): string {
   const width = Math.max(...row.series.map(({ name }) => name.length))
   for (const { name, rounds, missing } of row.series) {
     const samples = rounds.flat()
-    const shown = missing !== undefined ? `not measured: ${firstLine(missing)}`
+    const shown = samples.length === 0 ? `not measured: ${firstLine(missing ?? 'no round ended')}`
       : `${format(median(samples)).padStart(9)}   quartiles ${format(quantile(samples, 0.25))} to ${format(quantile(samples, 0.75))}`
         + (samples.length >= 100 ? `   p99 ${format(quantile(samples, 0.99))}` : '') + `   (${samples.length})`
+        + (missing === undefined ? '' : `   then ${firstLine(missing)}`)
     lines.push(`  ${name.padEnd(width)}  ${shown}`)
   }
   for (const check of row.checks) {

@@ -92,11 +92,8 @@ export class Relay implements Endpoint {
     for (const [socket, other] of [[near, far], [far, near]] as const) {
       this.#open.add(socket)
       // Whatever ends one side at once ends the other: a relay that hides a reset would hide a fault.
-      socket.on('error', () => other.destroy())
-      socket.on('close', () => {
-        this.#open.delete(socket)
-        if (socket.readableAborted || socket.errored) other.destroy()
-      })
+      socket.on('error', () => other.resetAndDestroy())
+      socket.on('close', () => this.#open.delete(socket))
     }
     new Direction(near, far, this.#options, (bytes) => {
       this.traffic.bytesUp += bytes

@@ -74,7 +74,7 @@ async function main(): Promise<number> {
   let stopped = false
   const stop = (): void => {
     stopped = true
-    // Closing what a benchmark runs on makes it fail at once; the loop below then ends.
+    // Closing what a benchmark runs on makes it fail at once; what it has measured so far is printed.
     void lab?.close()
   }
   process.once('SIGINT', stop)
@@ -85,9 +85,9 @@ async function main(): Promise<number> {
       lab = new Lab(workspace, options)
       try {
         for await (const row of benchmark.rows(lab)) {
-          if (stopped) break
           rows.push(row)
           console.log(print(row) + '\n')
+          if (stopped) break
         }
       } catch (error) {
         console.log(`${benchmark.name}: failed: ${error instanceof Error ? error.message : String(error)}\n`)

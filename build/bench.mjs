@@ -15,6 +15,8 @@ export async function buildBench(programs) {
     platform: 'node',
     target: 'node20',
     packages: 'external',
+    // The repository's paths would put the library's source in the place of the package.
+    tsconfigRaw: {},
     sourcemap: 'inline',
     logLevel: 'warning',
   })

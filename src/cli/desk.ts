@@ -13,13 +13,7 @@ export interface Tree {
 
 export interface TreeOptions {
   prompt: Prompt | undefined
-  /** Default: what the controller does by itself. */
-  logger: Logger | undefined
-}
-
-/** Receives records as pino writes them: one JSON text per line. */
-export interface LogTarget {
-  write(line: string): void
+  logger: Logger
 }
 
 /** Everything outside that a command uses; tests bring their own. */
@@ -40,7 +34,6 @@ export interface Desk {
   readonly askHidden: ((text: string, signal: AbortSignal) => Promise<string>) | undefined
   /** The heavy part: loads the engine. */
   openTree(options: TreeOptions): Promise<Tree>
-  loadLogger(level: string, target: LogTarget): Promise<Logger>
   /** The files that would leave this machine when the module at this absolute path is used. */
   listFiles(file: string): Promise<SentFile[]>
 }

@@ -19,6 +19,7 @@ const LONGEST = 4096
  */
 export async function readHidden(terminal: Terminal, text: string, signal: AbortSignal, interrupt: () => void): Promise<string> {
   let onAbort: (() => void) | undefined
+  let interrupted = false
   terminal.write(text)
   try {
     return await new Promise<string>((resolve, reject) => {
@@ -31,8 +32,8 @@ export async function readHidden(terminal: Terminal, text: string, signal: Abort
         for (const char of typed) {
           if (char === '\r' || char === '\n') return resolve(line)
           if (char === '\u0003') {
-            cancel()
-            return interrupt()
+            interrupted = true
+            return cancel()
           }
           if (char === '\u0004' && line === '') return cancel()
           if (char === '\u007f' || char === '\b') line = [...line].slice(0, -1).join('')
@@ -45,6 +46,8 @@ export async function readHidden(terminal: Terminal, text: string, signal: Abort
     if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
     terminal.write('\n')
     terminal.close()
+    // Only now: the signal may end the process, and the terminal has to have its echo back.
+    if (interrupted) interrupt()
   }
 }
 

@@ -8,11 +8,12 @@ import type { Reach } from './fleet.ts'
 import { HumanReporter } from './format/human.ts'
 import { JsonReporter } from './format/json.ts'
 import { JsonlReporter } from './format/jsonl.ts'
-import { logText, recordOf } from './format/log-text.ts'
+import { logText } from './format/log-text.ts'
 import { paintFor } from './format/paint.ts'
 import type { LogRecord, Reporter } from './format/reporter.ts'
 import { summaryText } from './format/summary.ts'
 import { WithStatus } from './format/with-status.ts'
+import { recordLogger } from './logger.ts'
 import type { Flags } from './options.ts'
 import type { Body } from './outcome.ts'
 import { Prompter } from './prompter.ts'
@@ -35,8 +36,8 @@ export interface TargetWork {
   object: string
   /** Applies without --runtime. */
   runtime: 'auto' | 'node' | 'raw'
-  /** Level of the log without --log-level; undefined: what the controller does by itself (and pino stays unloaded). */
-  logLevel: string | undefined
+  /** Level of the log without --log-level. */
+  logLevel: 'info' | 'warn'
   work(context: Connecting, reach: Reach): Promise<Body>
 }
 
@@ -60,8 +61,7 @@ export async function onTargets(desk: Desk, flags: Flags, work: TargetWork): Pro
       live?.line.release()
     }
   })
-  const level = flags['log-level'] ?? work.logLevel
-  const logger = level === undefined ? undefined : await desk.loadLogger(level, { write: (line) => shown.log(recordOf(line)) })
+  const logger = recordLogger(flags['log-level'] ?? work.logLevel, (record) => shown.log(record))
   const tree = await desk.openTree({ prompt: prompter?.prompt, logger })
   const options = connectOptions(flags, work.runtime, password)
   const fleet = new Fleet({

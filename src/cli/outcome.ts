@@ -72,8 +72,10 @@ export function failedResult(target: string, error: unknown, took: number): Targ
 
 export function failureOf(error: unknown): Failure {
   if (isRametError(error)) {
-    const { code, message, stage, path, outcome, hint } = error
-    return { code, message, stage, path, outcome, hint, cause: causeOf(error.cause) }
+    const { code, message, stage, path, outcome, hint, cause } = error
+    // Our own ^C as the cause of a cancellation says nothing new.
+    const told = isRametError(cause) && cause.code === code
+    return { code, message, stage, path, outcome, hint, cause: told ? undefined : causeOf(cause) }
   }
   return {
     code: 'internal-error', message: error instanceof Error ? error.message : String(error), stage: undefined, path: [], outcome: 'unknown',

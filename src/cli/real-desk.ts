@@ -33,11 +33,7 @@ export function realDesk(): Desk {
     askHidden: stderr.isTTY ? askHidden : undefined,
     async openTree({ prompt, logger }) {
       const { Controller } = await import('../controller/index.ts')
-      return new Controller({ ...(prompt === undefined ? {} : { prompt }), ...(logger === undefined ? {} : { logger }) })
-    },
-    async loadLogger(level, target) {
-      const { pino } = await import('pino')
-      return pino({ level, base: null }, target)
+      return new Controller({ logger, ...(prompt === undefined ? {} : { prompt }) })
     },
     async listFiles(file) {
       const [{ Bundler }, { sentFiles }] = await Promise.all([import('../controller/bundler.ts'), import('../controller/code-graph.ts')])

@@ -29,7 +29,8 @@ export class StreamSink implements Sink {
   }
 
   get columns(): number {
-    return this.#stream.columns ?? 80
+    // Terminals that do not know their width say 0.
+    return this.#stream.columns || 80
   }
 
   write(data: string | Uint8Array): void {

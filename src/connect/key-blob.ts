@@ -33,7 +33,44 @@ export function isCertificate(type: string): boolean {
   return type.includes('-cert-v0')
 }
 
-/** The signature algorithms that a key of this type can be used with, best first. SHA-1 is left out. */
-export function signatureAlgorithms(type: string): string[] {
+/** Names of the host key algorithms that a key of this type serves, best first. SHA-1 is left out. */
+export function hostKeyAlgorithms(type: string): string[] {
   return type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [type]
+}
+
+/** Fields of the public key inside a certificate, behind its nonce. */
+const CERTIFIED_FIELDS: Record<string, number> = {
+  'ssh-ed25519': 1, 'ssh-rsa': 2, 'ssh-dss': 4, 'ecdsa-sha2-nistp256': 2, 'ecdsa-sha2-nistp384': 2, 'ecdsa-sha2-nistp521': 2,
+  'sk-ssh-ed25519@openssh.com': 2, 'sk-ecdsa-sha2-nistp256@openssh.com': 3,
+}
+
+/** The key that a certificate is about, as its own blob; any other key blob is returned as it is. Undefined for junk. */
+export function plainKey(blob: Uint8Array): Uint8Array | undefined {
+  const type = keyType(blob)
+  if (type === undefined) return undefined
+  if (!isCertificate(type)) return blob
+  const plain = plainType(type)
+  const fields = CERTIFIED_FIELDS[plain]
+  const bytes = Buffer.from(blob.buffer, blob.byteOffset, blob.length)
+  const nonce = endOfString(bytes, endOfString(bytes, 0))
+  let end = nonce
+  for (let i = 0; i < (fields ?? 0); i++) end = endOfString(bytes, end)
+  if (fields === undefined || end === -1) return undefined
+  return Buffer.concat([sshString(plain), bytes.subarray(nonce, end)])
+}
+
+/** Where the string that begins at `at` ends; -1 when it is cut short, or `at` is -1 already. */
+export function endOfString(bytes: Buffer, at: number): number {
+  if (at === -1 || at + 4 > bytes.length) return -1
+  const end = at + 4 + bytes.readUInt32BE(at)
+  return end > bytes.length ? -1 : end
+}
+
+/** SSH's `string`: four bytes of length, then the bytes. */
+export function sshString(value: Uint8Array | string): Buffer {
+  const bytes = typeof value === 'string' ? Buffer.from(value) : value
+  const out = Buffer.allocUnsafe(4 + bytes.length)
+  out.writeUInt32BE(bytes.length, 0)
+  out.set(bytes, 4)
+  return out
 }

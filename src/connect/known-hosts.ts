@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { RametError } from '../router/errors.ts'
-import { fingerprint, isCertificate, keyType, plainType, sameBytes, signatureAlgorithms } from './key-blob.ts'
+import { fingerprint, hostKeyAlgorithms, isCertificate, keyType, plainType, sameBytes } from './key-blob.ts'
 import { lineKey, loadHostFile } from './known-hosts-file.ts'
 import type { HostFile, HostLine } from './known-hosts-file.ts'
 
@@ -90,7 +90,7 @@ export class KnownHosts {
       const type = blob === undefined ? undefined : keyType(blob)
       if (type !== undefined && !isCertificate(type)) types.add(plainType(type))
     }
-    return [...types].flatMap((type) => signatureAlgorithms(type))
+    return [...types].flatMap((type) => hostKeyAlgorithms(type))
   }
 
   private plainLines(name: string): HostLine[] {

@@ -29,7 +29,7 @@ export interface RawSurroundings {
   /** Runs a line for the login shell beside the command; resolves when it has ended. */
   control(line: string): Promise<void>
   /** The command has ended, or was never started; a background job may still hold the process's channel. */
-  left(process: RemoteProcess | undefined): void
+  left(command: RawCommand, process: RemoteProcess | undefined): void
 }
 
 /** One command of the raw lane, from the queue to its end. */
@@ -151,18 +151,14 @@ export class RawCommand implements RunningCommand {
     }
     this.stopTimer?.()
     this.stopTimer = this.around.clock.after(grace + LAST_WORD, () => this.giveUp())
-    this.terminating += 1
-    const done = () => {
-      this.terminating -= 1
-      this.settle()
-    }
-    let sent = false
     this.whenLed((pid) => {
-      sent = true
       for (const name of ['SIGTERM', 'SIGKILL']) this.sent.add(name)
-      void this.around.control(terminateLine(pid, this.group, grace)).then(done)
+      this.terminating += 1
+      void this.around.control(terminateLine(pid, this.group, grace)).then(() => {
+        this.terminating -= 1
+        this.settle()
+      })
     })
-    if (!sent) void this.ended.then(done, done)
   }
 
   private whenLed(action: (pid: number) => void): void {
@@ -300,7 +296,7 @@ export class RawCommand implements RunningCommand {
     this.process?.pipe.end()
     // What background jobs print from here on is read and dropped.
     this.process?.pipe.resume()
-    this.around.left(this.process)
+    this.around.left(this, this.process)
   }
 
   private noiseLine(): string {

@@ -48,7 +48,7 @@ export class RawLane implements CommandLane {
       mark: randomBytes(16).toString('hex'),
       ready: this.connection.ready,
       control: (line) => this.control(line),
-      left: (process) => this.left(command, process),
+      left: (ended, process) => this.left(ended, process),
     })
     if (this.state === 'closed') {
       command.refuse(new RametError('closed', `${this.connection.name}: the connection is closed`, {

@@ -92,9 +92,12 @@ export class SshTransport {
 
   private shut(): void {
     this.state = 'closed'
-    // After this tick, in which what was just written leaves.
-    process.nextTick(() => this.options.pipe.close())
-    this.protocol.cleanup()
+    process.nextTick(() => {
+      // After this tick, in which what was just written leaves; and never while ssh2 parses: its native ciphers would
+      // go on with freed memory.
+      this.options.pipe.close()
+      this.protocol.cleanup()
+    })
   }
 
   private received(bytes: Uint8Array): void {

@@ -13,7 +13,8 @@ import { configFiles, isUnchanged, stampOf } from './file-stamps.ts'
 import { functionModule } from './free-variables.ts'
 import { DATA_FILES, IMPORT_META, codeText, dataText, moduleName, printable, starExports, withInterop } from './module-text.ts'
 import type { ModuleText } from './module-text.ts'
-import { guardedRequires, isSyntaxOf } from './syntax.ts'
+import { leaveOutAddons } from './native-addons.ts'
+import { isSyntaxOf } from './syntax.ts'
 
 export interface BundlerOptions {
   /** Patterns of files that are refused as code, as in .gitignore. Default: DEFAULT_DENY. */
@@ -62,7 +63,9 @@ export class Bundler {
   readonly #packages = new Map<string, boolean>()
   readonly #inline = new Map<string, CodeGraph>()
   /** Loads begun in this turn of the event loop: further ones of the same entry share their check. */
-  #turn = new Map<string, Promise<CodeGraph>>()
+  readonly #turn = new Map<string, Promise<CodeGraph>>()
+  /** What entries as callers write them were found to be. */
+  readonly #entries = new Map<string, string>()
   readonly #running = new Map<string, Promise<CodeGraph>>()
 
   constructor(options: BundlerOptions = {}) {
@@ -82,15 +85,31 @@ export class Bundler {
    */
   async load(entry: URL | string, base?: URL | string): Promise<CodeGraph> {
     if (this.#state === 'closed') throw new RametError('closed', 'the bundler is closed', { outcome: 'not-sent', hint: 'Open a new Controller.' })
-    const file = entryFile(entry, base)
+    const written = base === undefined ? String(entry) : `${String(entry)}\n${String(base)}`
+    const shared = this.#turn.get(written)
+    if (shared !== undefined) return shared
+    const before = this.#entries.get(written)
+    // As long as nothing has changed, an entry means what it meant.
+    const unchanged = before === undefined ? undefined : this.#unchanged(before)
+    const result = unchanged === undefined ? this.#loadFile(written, entryFile(entry, base)) : Promise.resolve(unchanged)
+    this.#share(written, result)
+    return result
+  }
+
+  #loadFile(written: string, file: string): Promise<CodeGraph> {
+    this.#entries.set(written, file)
     const shared = this.#turn.get(file)
     if (shared !== undefined) return shared
     // A build under way may have read a file before it was edited: its result has to be looked at again, not shared.
     const running = this.#running.get(file)
     const result = running === undefined ? this.#fresh(file) : running.then(() => this.#fresh(file), () => this.#fresh(file))
-    if (this.#turn.size === 0) setImmediate(() => { this.#turn = new Map() })
-    this.#turn.set(file, result)
+    this.#share(file, result)
     return result
+  }
+
+  #share(name: string, result: Promise<CodeGraph>): void {
+    if (this.#turn.size === 0) setImmediate(() => this.#turn.clear())
+    this.#turn.set(name, result)
   }
 
   /** The graph of a function's own text. Throws captured-variables, function-unsupported. */
@@ -125,9 +144,14 @@ export class Bundler {
     return requireHere('esbuild') as Esbuild
   }
 
-  #fresh(file: string): Promise<CodeGraph> {
+  #unchanged(file: string): CodeGraph | undefined {
     const loaded = this.#loaded.get(file)
-    if (loaded !== undefined && isUnchanged(loaded.stamps)) return Promise.resolve(loaded.graph)
+    return loaded !== undefined && isUnchanged(loaded.stamps) ? loaded.graph : undefined
+  }
+
+  #fresh(file: string): Promise<CodeGraph> {
+    const unchanged = this.#unchanged(file)
+    if (unchanged !== undefined) return Promise.resolve(unchanged)
     const running = this.#build(file).finally(() => this.#running.delete(file))
     this.#running.set(file, running)
     return running
@@ -210,13 +234,13 @@ export class Bundler {
   }
 
   #assemble(entry: string, exports: string[] | undefined, inputs: ReadonlyMap<string, Map<string, string>>): CodeGraph {
+    leaveOutAddons(entry, inputs, (file) => this.#texts.get(file)?.text.text ?? '')
     const parts = new Map<string, ModuleParts>()
     let known = exports
     let bytes = 0
     for (const [file, imports] of inputs) {
       const source = this.#texts.get(file)?.text
       if (source === undefined) continue
-      this.#leaveOutAddons(file, source.text, imports)
       const formatOf = (specifier: string): 'esm' | 'cjs' => this.#texts.get(imports.get(specifier) ?? '')?.text.format ?? 'cjs'
       // What `export * from` a CommonJS module or a builtin passes on is known only where it runs.
       if (starExports(source.text).some((specifier) => formatOf(specifier) === 'cjs')) known = undefined
@@ -229,19 +253,6 @@ export class Bundler {
         { outcome: 'not-sent', hint: 'Import less in the code that runs on targets, or raise limits.code.' })
     }
     return codeGraph(entry, known, parts)
-  }
-
-  /** A native addon that a package can do without (`try { require(…) } catch`) is absent on the target; any other is refused. */
-  #leaveOutAddons(file: string, text: string, imports: Map<string, string>): void {
-    for (const [specifier, to] of imports) {
-      if (extname(to) !== '.node') continue
-      if (!guardedRequires(text).has(specifier)) {
-        throw new RametError('module-failed', `${file} needs the native addon ${to}, which cannot be sent`, {
-          outcome: 'not-sent', hint: 'Native addons are built for one machine and loaded from a file: use a package of plain JavaScript or wasm for this on targets.',
-        })
-      }
-      imports.delete(specifier)
-    }
   }
 
   #isPackage(directory: string): boolean {

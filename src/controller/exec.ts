@@ -204,8 +204,10 @@ export function namedError(error: unknown, command: string | string[], context: 
     const message = error instanceof Error ? error.message : String(error)
     return commandError('link-lost', `${quoted(command)} was lost: ${message}`, context, { outcome: 'unknown', cause: error })
   }
+  if (error.path.length === 0) error.path = [...context.path]
   if (error.code !== 'spawn-failed') return error
-  return commandError('spawn-failed', `${quoted(command)} could not be started: ${shortened(error.message)}`, context, {
+  const why = error.message.startsWith(`${context.name}: `) ? error.message.slice(context.name.length + 2) : error.message
+  return commandError('spawn-failed', `${quoted(command)} could not be started: ${shortened(why)}`, context, {
     cause: error, hint: error.hint === '' ? 'Nothing was run. Check the program, `cwd` and `env`.' : error.hint,
   })
 }

@@ -113,7 +113,9 @@ export function freeUses(root: AnyNode): FreeUse[] {
     const isArrow = node.type === 'ArrowFunctionExpression'
     const outer = node.type === 'FunctionExpression' && node.id ? within(around, [node.id.name]) : around
     // `super` belongs to the method itself: a function inside has none, but that would be a syntax error already.
-    const inside = within(isArrow ? outer : { ...outer, ownThis: true, ownTarget: true }, isArrow ? names : [...names, 'arguments'])
+    // The `this` of the function itself is whatever it was taken from: nothing that goes with it.
+    const own = isArrow ? outer : { ...outer, ownThis: node !== root, ownTarget: true }
+    const inside = within(own, isArrow ? names : [...names, 'arguments'])
     for (const param of node.params) visit(param, node, inside)
     visit(node.body, node, inside)
   }

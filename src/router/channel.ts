@@ -6,7 +6,7 @@ import { type Frame, readU32, writeU32 } from './frame.ts'
 import type { Link } from './link.ts'
 import { FLAG, type FrameType, INITIAL_CREDIT, MAX_BULK, MAX_INLINE, type Reason, TYPE } from './protocol.ts'
 
-/** Who a channel talks to at this end. Called synchronously while a frame is handled: must not throw. */
+/** Who a channel talks to at this end. Called synchronously while a frame is handled. */
 export interface ChannelHandler {
   /** A whole message. Its reader gives `credit` back with `consumed` once it has used the bytes. */
   message(bytes: Uint8Array, credit: number): void
@@ -184,11 +184,18 @@ export class Channel {
       this.assembling = undefined
       this.assembled = 0
     }
-    if (frame.type === TYPE.END || (frame.flags & FLAG.FIN) !== 0) {
-      if (this.opener) this.close()
-      this.handler?.end(bytes)
-    } else {
-      this.handler?.message(bytes, credit)
+    try {
+      if (frame.type === TYPE.END || (frame.flags & FLAG.FIN) !== 0) {
+        if (this.opener) this.close()
+        this.handler?.end(bytes)
+      } else {
+        this.handler?.message(bytes, credit)
+      }
+    } catch (error) {
+      // What the peer sent cannot be read. That costs the link; the handler has to hear of it while it is still known.
+      this.close()
+      this.handler?.reset(error as RametError)
+      throw error
     }
   }
 
@@ -302,6 +309,7 @@ export class Channel {
   }
 
   private close(): void {
+    if (this.state === 'closed') return
     this.state = 'closed'
     this.outgoing = undefined
     this.assembling = undefined

@@ -17,7 +17,6 @@ describe('ramet call', () => {
     expect(calls).toEqual([['add', [-1, { b: [2, null] }, 'x', true], 2000]])
     expect(made.tree.connects[0]?.options.runtime).toBe('node')
     expect(made.stdout.text).toBe("a: ok (0.00 s)\n{ sum: 3, text: '\\x1B[31m' }\n")
-    expect(made.logLevel).toBe('info')
   })
 
   it('prints text as it is and nothing for undefined', async () => {
@@ -94,14 +93,25 @@ describe('ramet call', () => {
   })
 
   it('shows what remote code prints on stderr, and as events in jsonl', async () => {
-    const line = '{"level":30,"time":1,"context":"a","msg":"hi\\u001b[2J\\nyou"}\n'
-    const made = desk({ a: { call: () => made.log?.write(line) } })
+    const print = (made: FakeDesk) => (): void => {
+      const logger = made.opened[0]!.logger
+      logger.debug({ context: 'a' }, 'not of interest')
+      logger.info({ context: 'a' }, 'hi\u001b[2J\nyou')
+      logger.warn({ dropped: 3, err: new Error('why') }, 'odd')
+    }
+    const made: FakeDesk = desk({ a: { call: () => print(made)() } })
     await made.run('call', 'tasks.ts', 'f', '-t', 'a')
-    expect(made.stderr.text).toContain('a | hi\\x1b[2J\n  | you\n')
-    const lines = desk({ a: { call: () => lines.log?.write(line) } })
+    expect(made.stderr.text).toBe('a | hi\\x1b[2J\n  | you\nramet | warn: odd: why (3 dropped)\n1 target: 1 ok in 0.00 s\n')
+    const lines: FakeDesk = desk({ a: { call: () => print(lines)() } })
     await lines.run('call', 'tasks.ts', 'f', '-t', 'a', '--format', 'jsonl', '--log-level', 'debug')
-    expect(lines.logLevel).toBe('debug')
+    expect(lines.stdout.text).toContain('{"v":1,"type":"log","target":"a","elapsed":0,"level":"debug","message":"not of interest"}\n')
     expect(lines.stdout.text).toContain('{"v":1,"type":"log","target":"a","elapsed":0,"level":"info","message":"hi\\u001b[2J\\nyou"}\n')
+  })
+
+  it.each([['info', 1], ['warn', 0], ['silent', 0]])('--log-level %s lets %i lines of console.log through', async (level, count) => {
+    const made: FakeDesk = desk({ a: { call: () => made.opened[0]!.logger.info({ context: 'a' }, 'hi') } })
+    await made.run('call', 'tasks.ts', 'f', '-t', 'a', '--log-level', level)
+    expect(made.stderr.text.match(/hi/g)?.length ?? 0).toBe(count)
   })
 
   it('--list shows files with sizes and hashes, and needs neither target nor export', async () => {

@@ -1,6 +1,6 @@
 import type { SentFile } from '../../src/controller/api.ts'
 import type { Clock } from '../../src/base/clock.ts'
-import type { Desk, LogTarget, StopSignal, TreeOptions } from '../../src/cli/desk.ts'
+import type { Desk, StopSignal, TreeOptions } from '../../src/cli/desk.ts'
 import { program } from '../../src/cli/program.ts'
 import type { Sink } from '../../src/cli/sink.ts'
 import { FakeTree } from './fake-tree.ts'
@@ -77,8 +77,6 @@ export class FakeDesk implements Desk {
   readonly tree: FakeTree
   readonly opened: TreeOptions[] = []
   readonly sent: SentFile[] = []
-  logLevel: string | undefined
-  log: LogTarget | undefined
   readonly #signals = new Set<(signal: StopSignal) => void>()
 
   constructor(targets: Record<string, FakeTarget> = {}) {
@@ -111,12 +109,6 @@ export class FakeDesk implements Desk {
   async openTree(options: TreeOptions): Promise<FakeTree> {
     this.opened.push(options)
     return this.tree
-  }
-
-  async loadLogger(level: string, target: LogTarget): Promise<never> {
-    this.logLevel = level
-    this.log = target
-    return {} as never
   }
 
   async listFiles(): Promise<SentFile[]> {

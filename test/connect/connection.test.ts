@@ -10,7 +10,7 @@ import { privateKey } from '../../src/connect/ssh2-key.ts'
 import type { Connection } from '../../src/connect/transport.ts'
 import { PIPE_LOW_WATER } from '../../src/router/pipe.ts'
 import { Collector } from '../helpers/process-io.ts'
-import { type TestServer, descendants, haveDropbear, haveSshd, makeKey, startDropbear, startSshd } from '../helpers/sshd.ts'
+import { type TestServer, haveDropbear, haveSshd, makeKey, ownChildren, startDropbear, startSshd } from '../helpers/sshd.ts'
 
 const MIB = 1024 * 1024
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
@@ -170,10 +170,11 @@ for (const kind of kinds) {
         const started = connection.open(`cat; echo " ${n}"; exit ${n}`)
         const io = new Collector(started)
         started.pipe.write(Buffer.from(`in${n}`))
-        started.pipe.end()
         return { started, io, n }
       })
       for (const { started, io, n } of more) {
+        // dropbear 2022.83 loses exit codes of processes that end in the same moment, with any client: one at a time.
+        started.pipe.end()
         expect(await started.exited).toEqual({ exitCode: n, signal: null })
         expect(io.text).toBe(`in${n} ${n}\n`)
       }
@@ -184,8 +185,7 @@ for (const kind of kinds) {
     })
 
     it('ends what runs, leaves nothing here, and may be closed twice', async () => {
-      const ours = (): number => descendants(process.pid).length - (server ? descendants(server.pid).length : 0)
-      const children = ours()
+      const children = ownChildren()
       const handles = activeSockets()
       const connection = kind.connect(server)
       const started = connection.open('echo up; exec cat')
@@ -199,7 +199,7 @@ for (const kind of kinds) {
       await started.exited
       expect([io.closed, closes]).toEqual([1, 1])
       expect(activeSockets()).toBe(handles)
-      expect(ours()).toBe(children)
+      expect(ownChildren()).toEqual(children)
       expect(readdirSync(process.env['XDG_RUNTIME_DIR'] ?? tmpdir()).filter((name) => /^ramet-\w{6}$/.test(name))).toEqual([])
     })
 

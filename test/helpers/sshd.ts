@@ -166,6 +166,18 @@ async function end(child: ChildProcess): Promise<void> {
 
 /** Process ids below one, from /proc. */
 export function descendants(root: number): number[] {
+  const parents = parentsOfAll()
+  const found = [root]
+  for (const pid of found) for (const [child, parent] of parents) if (parent === pid) found.push(child)
+  return found.slice(1)
+}
+
+/** Process ids of the children of this process. */
+export function ownChildren(): number[] {
+  return [...parentsOfAll()].filter(([, parent]) => parent === process.pid).map(([pid]) => pid)
+}
+
+function parentsOfAll(): Map<number, number> {
   const parents = new Map<number, number>()
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue
@@ -176,16 +188,7 @@ export function descendants(root: number): number[] {
       // It ended while we looked.
     }
   }
-  const found: number[] = []
-  const look = (pid: number): void => {
-    for (const [child, parent] of parents) {
-      if (parent !== pid) continue
-      found.push(child)
-      look(child)
-    }
-  }
-  look(root)
-  return found
+  return parents
 }
 
 export function freePort(): Promise<number> {

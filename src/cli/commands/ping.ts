@@ -19,7 +19,7 @@ export const pingCommand: Command = {
       command: 'ping',
       object: '',
       runtime: 'auto',
-      logLevel: undefined,
+      logLevel: 'warn',
       async work(connecting, { signal, clock }) {
         const from = clock.now()
         const context = await connecting

@@ -32,7 +32,7 @@ export const runCommand: Command = {
       object: typeof command === 'string' ? command : command.join(' '),
       // One command on a cold target needs no interpreter there, and starts sooner without one.
       runtime: 'raw',
-      logLevel: undefined,
+      logLevel: 'warn',
       work: async (context, { signal }) => ({ kind: 'command', result: await context.exec(command, { ...options, signal }) }),
     })
   },
