@@ -3,6 +3,9 @@ import { defineConfig } from 'vitest/config'
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
+/** What talks to real servers and real Node binaries. */
+const realThings = ['test/e2e/**/*.test.ts', 'test/contract/**/*.test.ts', 'test/connect/{ssh2,connection}*.test.ts']
+
 /** `vitest run` is everything; `vitest run --mode e2e` is what needs a real sshd and real Node binaries, which it fetches. */
 export default defineConfig(({ mode }) => {
   if (mode === 'e2e') process.env['RAMET_TEST'] = 'e2e'
@@ -14,7 +17,7 @@ export default defineConfig(({ mode }) => {
       ],
     },
     test: {
-      include: mode === 'e2e' ? ['test/e2e/**/*.test.ts'] : ['test/**/*.test.ts'],
+      include: mode === 'e2e' ? realThings : ['test/**/*.test.ts'],
       exclude: ['test/fixtures/**'],
       globalSetup: ['./test/helpers/set-up.ts'],
       reporters: ['default', './test/helpers/left-out.ts'],

@@ -79,7 +79,7 @@ async function byRamet(server: EmbeddedServer): Promise<Measured> {
 
 function whatNext(): string {
   return `The server is on this machine, so no network lies in between: over a real one each fresh connection waits for about
-ten round trips, a call by ramet for one. Bytes and connections are what the server counted, for both alike.
+eight round trips, a call by ramet for one. Bytes and connections are what the server counted, for both alike.
 
 On a host of yours (Node 12 or newer there; for commands alone not even that):
 

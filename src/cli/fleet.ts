@@ -31,9 +31,9 @@ export class Fleet {
   readonly #tree: Tree
   readonly #reporter: Reporter
   readonly #clock: Clock
-  readonly #stop = new AbortController()
   readonly #open: Set<string>
-  readonly #begun = new Map<string, number>()
+  /** Since when a target is at work, and what stops it. One signal each: thousands of listeners on one are a leak to Node. */
+  readonly #atWork = new Map<string, { since: number; stop: AbortController }>()
   readonly #counts = emptyCounts()
   readonly #names = emptyNames()
   readonly #notStarted: string[] = []
@@ -48,7 +48,7 @@ export class Fleet {
 
   /** Targets at work now. */
   get working(): number {
-    return this.#begun.size
+    return this.#atWork.size
   }
 
   /** Resolves when every target has its result and its context is closed. Never rejects on behalf of a target. */
@@ -63,7 +63,8 @@ export class Fleet {
   cancel(): void {
     if (this.state !== 'running') return
     this.state = 'cancelled'
-    this.#stop.abort(new RametError('cancelled', 'stopped by the user', { outcome: 'failed' }))
+    const reason = new RametError('cancelled', 'stopped by the user', { outcome: 'failed' })
+    for (const { stop } of this.#atWork.values()) stop.abort(reason)
   }
 
   /** Gives every target without a result one now: nobody waits for it any more. */
@@ -71,8 +72,8 @@ export class Fleet {
     this.cancel()
     this.state = 'over'
     for (const target of this.#open) {
-      const begun = this.#begun.get(target)
-      this.#report(begun === undefined ? notStarted(target) : failedResult(target, leftBehind(target), this.#clock.now() - begun))
+      const begun = this.#atWork.get(target)
+      this.#report(begun === undefined ? notStarted(target) : failedResult(target, leftBehind(target), this.#clock.now() - begun.since))
     }
   }
 
@@ -81,28 +82,29 @@ export class Fleet {
   }
 
   async #one(target: string): Promise<void> {
-    if (this.#stop.signal.aborted) return this.#report(notStarted(target))
-    const begun = this.#clock.now()
-    this.#begun.set(target, begun)
+    if (this.state !== 'running') return this.#report(notStarted(target))
+    const since = this.#clock.now()
+    const stop = new AbortController()
+    this.#atWork.set(target, { since, stop })
     this.#reporter.started(target)
     let context: Connecting | undefined
     try {
       const address = this.#job.address(target)
-      context = this.#tree.connect(address.target, { ...address.options, signal: this.#stop.signal })
+      context = this.#tree.connect(address.target, { ...address.options, signal: stop.signal })
       // The work fails with the same error; this one is nobody's.
       context.catch(() => {})
-      const body = await this.#job.work(context, this.#reach(target))
-      this.#report(resultOf(target, body, this.#clock.now() - begun))
+      const body = await this.#job.work(context, this.#reach(target, stop.signal))
+      this.#report(resultOf(target, body, this.#clock.now() - since))
     } catch (error) {
-      this.#report(failedResult(target, error, this.#clock.now() - begun))
+      this.#report(failedResult(target, error, this.#clock.now() - since))
     }
     // Part of the bounded work: closing later would let connections pile up.
     await closed(context)
   }
 
-  #reach(target: string): Reach {
+  #reach(target: string, signal: AbortSignal): Reach {
     return {
-      signal: this.#stop.signal,
+      signal,
       clock: this.#clock,
       item: (value) => {
         if (this.#open.has(target)) this.#reporter.item(target, value)
@@ -112,7 +114,7 @@ export class Fleet {
 
   #report(result: TargetResult): void {
     if (!this.#open.delete(result.target)) return
-    this.#begun.delete(result.target)
+    this.#atWork.delete(result.target)
     this.#counts[result.verdict]++
     this.#names[result.verdict].push(result.target)
     if (result.verdict === 'cancelled' && result.failure?.outcome === 'not-sent') this.#notStarted.push(result.target)

@@ -55,6 +55,8 @@ export class SshAgent {
   private socket: Socket | undefined
   private chunks: Uint8Array[] = []
   private buffered = 0
+  /** Bytes that make the next step possible: the four of a length, then the whole reply. */
+  private needed = 4
   private readonly waiting: Deferred<Buffer>[] = []
 
   constructor(socketPath: string, options: AgentOptions = {}) {
@@ -142,17 +144,19 @@ export class SshAgent {
   private receive(chunk: Buffer): void {
     this.chunks.push(chunk)
     this.buffered += chunk.length
-    while (this.buffered >= 4) {
+    while (this.buffered >= this.needed) {
       const joined = joinBytes(this.chunks)
       const bytes = Buffer.from(joined.buffer, joined.byteOffset, joined.length)
       this.chunks = [bytes]
       const length = bytes.readUInt32BE(0)
       if (length < 1 || length > MAX_REPLY) return this.drop(this.broken(`announced a reply of ${length} bytes; ${MAX_REPLY} is the limit`))
-      if (bytes.length < 4 + length) return
+      this.needed = 4 + length
+      if (bytes.length < this.needed) return
       const answer = this.waiting.shift()
       if (answer === undefined) return this.drop(this.broken('spoke without being asked'))
       this.chunks = [bytes.subarray(4 + length)]
       this.buffered -= 4 + length
+      this.needed = 4
       if (this.waiting.length === 0) this.socket?.unref()
       answer.resolve(bytes.subarray(4, 4 + length))
     }
@@ -164,6 +168,7 @@ export class SshAgent {
     if (this.state === 'connected') this.state = 'idle'
     this.chunks = []
     this.buffered = 0
+    this.needed = 4
     socket?.destroy()
     for (const answer of this.waiting.splice(0)) answer.reject(error)
   }
@@ -175,14 +180,17 @@ export class SshAgent {
   }
 }
 
-/** A key of the agent as a key to log in with. */
-export function agentSshKey(agent: SshAgent, key: AgentKey): SshKey {
+/**
+ * A key of the agent as a key to log in with. `signer` is what the agent knows it by: another blob than the one offered where
+ * a certificate comes from a file and the agent holds the bare key.
+ */
+export function agentSshKey(agent: SshAgent, key: AgentKey, signer: Uint8Array = key.blob): SshKey {
   return {
     publicBlob: key.blob, type: key.type, comment: key.comment,
     // The agent may ask its owner, and always needs a turn of the event loop.
     local: false,
     async sign(data, algorithm) {
-      const signature = await agent.sign(key.blob, data, agentFlags(algorithm))
+      const signature = await agent.sign(signer, data, agentFlags(algorithm))
       const plain = algorithm.replace(/-cert-v01@openssh\.com$/, '')
       const bytes = Buffer.from(signature.buffer, signature.byteOffset, signature.length)
       const end = endOfString(bytes, 0)

@@ -87,3 +87,27 @@ export function refusal(request: CommandRequest): string | undefined {
   }
   return undefined
 }
+
+/** Words that a shell does not look up in PATH, or that would mean something else behind `exec`. */
+const OF_THE_SHELL = new Set((
+  '. : [ alias autoload bg bind break builtin caller case cd chdir command compgen complete compopt continue coproc declare dirs disown ' +
+  'do done echo elif else enable esac eval exec exit export false fc fg fi for function functions getopts global hash help history ' +
+  'if in integer inlib jobs kill let limit local logout mapfile mkdir popd print printf printenv pushd pwd read readarray readonly ' +
+  'rehash rename return select set setopt shift shopt sleep source stop suspend test then time times trap true type typeset ulimit ' +
+  'umask unalias unfunction unset unsetopt until wait whence where which while'
+).split(' '))
+
+/** One program with plain words: nothing in it means anything to a shell. */
+const PLAIN = /^([A-Za-z_./][\w./+-]*)(?: +[\w./+:@%,-][\w./+:@%,=-]*)*$/
+
+/**
+ * Text by which a shell becomes `/bin/sh -c command`. A plain program is executed without that second shell: sooner, and its
+ * death by a signal is the command's own, in every lane and whether or not the target's shell would have done the same.
+ */
+export function shellText(command: string): { plain: boolean; text: string } {
+  const whole = `exec /bin/sh -c '${command.replace(/'/g, "'\\''")}'`
+  const program = PLAIN.exec(command)?.[1]
+  if (program === undefined || OF_THE_SHELL.has(program)) return { plain: false, text: whole }
+  // A missing program goes the long way, for the shell's own words.
+  return { plain: true, text: `command -v ${program} >/dev/null 2>&1&&exec ${command};${whole}` }
+}

@@ -1,6 +1,8 @@
 import type { AgentKey } from './agent.ts'
 import { isCertificate, plainKey, sameBytes } from './key-blob.ts'
+import { loadCertificates, loadIdentityFiles } from './identity-files.ts'
 import type { FileCertificate, FileIdentity } from './identity-files.ts'
+import type { SshConfig } from './ssh-config-types.ts'
 
 /** One key to offer, and who can sign with it. */
 export interface Identity {
@@ -38,16 +40,17 @@ export function orderIdentities(
   }
 
   const rest = files.flatMap((file) => offersOf(file))
-  const fromAgent: Identity[] = []
+  const named: Identity[] = []
+  const others: Identity[] = []
   for (const key of agentKeys) {
     const signer = { kind: 'agent', blob: key.blob } as const
     const index = rest.findIndex(({ blob }) => blob !== undefined && sameBytes(blob, key.blob))
     const match = rest[index]
     if (match !== undefined) {
       rest.splice(index, 1)
-      fromAgent.push({ publicBlob: key.blob, type: key.type, comment: match.file.path, signer, given: match.file.given })
+      named.push({ publicBlob: key.blob, type: key.type, comment: match.file.path, signer, given: match.file.given })
     } else if (!policy.identitiesOnly) {
-      fromAgent.push({ publicBlob: key.blob, type: key.type, comment: key.comment, signer, given: false })
+      others.push({ publicBlob: key.blob, type: key.type, comment: key.comment, signer, given: false })
     }
   }
 
@@ -56,8 +59,23 @@ export function orderIdentities(
     const signer = blob !== undefined && type !== undefined && isCertificate(type) ? signerOf(blob, [file], agentKeys) : ownSigner(file)
     if (signer !== undefined) fromFiles.push({ publicBlob: blob, type, comment: file.path, signer, given: file.given })
   }
-  return [...listed, ...certificatesFirst(fromAgent), ...certificatesFirst(fromFiles)]
+  return [...listed, ...certificatesFirst([...named, ...others]), ...certificatesFirst(fromFiles)]
     .filter(({ type }) => type === undefined || isAccepted(type, policy.pubkeyAcceptedAlgorithms))
+}
+
+export type IdentityConfig = Pick<SshConfig, 'identityFiles' | 'identityFilesGiven' | 'certificateFiles' | 'identitiesOnly' | 'pubkeyAcceptedAlgorithms'>
+
+/**
+ * Reads what a configuration names and orders it together with the agent's keys. Never rejects. `problems` are for the error
+ * when nothing has logged in: '/home/me/.ssh/id_x: others may read it (chmod go-rwx)'.
+ */
+export async function identitiesFor(config: IdentityConfig, agentKeys: readonly AgentKey[]): Promise<{ identities: Identity[]; problems: string[] }> {
+  const [files, certificates] = await Promise.all([
+    loadIdentityFiles(config.identityFiles, config.identityFilesGiven, config.certificateFiles.length === 0), loadCertificates(config.certificateFiles),
+  ])
+  const identities = orderIdentities(config, files, certificates, agentKeys)
+  const problems = files.flatMap(({ path, problem }) => (problem === undefined ? [] : [`${path}: ${problem}`]))
+  return { identities, problems }
 }
 
 interface Offer {

@@ -1,3 +1,4 @@
+import { shellText } from './command.ts'
 import type { CommandRequest } from './command.ts'
 
 /**
@@ -25,7 +26,7 @@ export function shellQuote(text: string): string {
 
 /** The mark, joined by the shell: whatever echoes its input does not print it whole. */
 function markText(mark: string): string {
-  return `ramet_m=${mark.slice(0, mark.length / 2)};ramet_m=$ramet_m${mark.slice(mark.length / 2)}`
+  return `ramet_m=${mark.slice(0, mark.length / 2)};ramet_m=\${ramet_m}${mark.slice(mark.length / 2)}`
 }
 
 /**
@@ -60,7 +61,6 @@ function leader(request: CommandRequest, mark: string): string {
   const { command, cwd, env } = request
   const lines = [
     markText(mark),
-    'printf %s "${ramet_m}P$$ $ramet_m" >&2',
     // A shell that fails to execute, or to set a variable that it holds fast, ends: then this is its last word.
     `trap ${shellQuote('ramet_s=$?;printf %s "${ramet_m}F$ramet_f $ramet_s$ramet_m" >&$ramet_t')} 0`,
     'exec 4>&2 2>/dev/null',
@@ -72,9 +72,18 @@ function leader(request: CommandRequest, mark: string): string {
   for (const [name, value] of Object.entries(env ?? {})) {
     lines.push(value === undefined ? `unset ${name}` : `export ${name}=${shellQuote(value)}`)
   }
-  const words = typeof command === 'string' ? ['/bin/sh', '-c', command] : command
-  lines.push('ramet_t=2 ramet_f=x', 'exec 2>&4 4>&-', `exec ${words.map(shellQuote).join(' ')}`)
+  lines.push('ramet_t=2 ramet_f=x', 'exec 2>&4 4>&-')
+  // Looked up before the pid is told: whoever knows the pid knows that the command was started.
+  if (typeof command !== 'string') lines.push(present(command[0] ?? ''))
+  lines.push('printf %s "${ramet_m}P$$ $ramet_m" >&2')
+  lines.push(typeof command === 'string' ? shellText(command).text : `exec ${command.map(shellQuote).join(' ')}`)
   return lines.join(';')
+}
+
+function present(program: string): string {
+  const name = shellQuote(program)
+  if (!program.includes('/')) return `command -v ${name} >/dev/null 2>&1||exit 127`
+  return `if [ ! -e ${name} ];then exit 127;elif [ ! -x ${name} ]||[ -d ${name} ];then exit 126;fi`
 }
 
 /** What goes to stdin before the command's own. Every environment name must be one that a shell can assign to. */

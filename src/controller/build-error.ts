@@ -1,6 +1,6 @@
 import { parse, resolve } from 'node:path'
 import { RametError } from '../router/errors.ts'
-import { DATA_FILES } from './module-text.ts'
+import { DATA_FILES } from './data-module.ts'
 
 /** What is used of esbuild's messages; esbuild itself is known to bundler.ts alone. */
 interface BuildMessage {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { extname, parse, resolve } from 'node:path'
 import type { BuildOptions, Metafile, Plugin } from 'esbuild'
@@ -6,12 +6,15 @@ import { RametError } from '../router/errors.ts'
 import { buildError } from './build-error.ts'
 import { codeGraph, inlineGraph } from './code-graph.ts'
 import type { CodeGraph, ModuleParts } from './code-graph.ts'
+import { DATA_FILES, dataModule } from './data-module.ts'
 import { DEFAULT_DENY, denyRules } from './deny.ts'
 import type { DenyRules } from './deny.ts'
 import { entryFile } from './entry-file.ts'
 import { configFiles, isUnchanged, stampOf } from './file-stamps.ts'
 import { functionModule } from './free-variables.ts'
-import { DATA_FILES, IMPORT_META, codeText, dataText, moduleName, printable, starExports, withInterop } from './module-text.ts'
+import { importGraph } from './import-graph.ts'
+import type { ImportGraph } from './import-graph.ts'
+import { IMPORT_META, codeText, moduleName, printable, starExports, withInterop } from './module-text.ts'
 import type { ModuleText } from './module-text.ts'
 import { leaveOutAddons } from './native-addons.ts'
 import { isSyntaxOf } from './syntax.ts'
@@ -84,7 +87,7 @@ export class Bundler {
    * Rejects with module-not-found, module-failed, module-denied, or closed.
    */
   async load(entry: URL | string, base?: URL | string): Promise<CodeGraph> {
-    if (this.#state === 'closed') throw new RametError('closed', 'the bundler is closed', { outcome: 'not-sent', hint: 'Open a new Controller.' })
+    this.#refuseClosed()
     const written = base === undefined ? String(entry) : `${String(entry)}\n${String(base)}`
     const shared = this.#turn.get(written)
     if (shared !== undefined) return shared
@@ -112,18 +115,17 @@ export class Bundler {
     this.#turn.set(name, result)
   }
 
-  /** The graph of a function's own text. Throws captured-variables, function-unsupported. */
+  /**
+   * The graph of a function's own text (`fn.toString()`), its default export; the same object for the same text.
+   * Throws captured-variables, function-unsupported, closed.
+   */
   inline(functionText: string, name: string): CodeGraph {
+    this.#refuseClosed()
     const cached = this.#inline.get(functionText)
     if (cached !== undefined) return cached
-    let text = functionModule(functionText, name)
-    let map: string | undefined
-    if (!isSyntaxOf(2019, text)) {
-      const lowered = this.#esbuild().transformSync(text, { ...SYNTAX, sourcemap: 'external', sourcesContent: false, logLevel: 'silent' })
-      text = lowered.code
-      map = lowered.map
-    }
-    const graph = inlineGraph(text, printable(name), map)
+    const text = functionModule(functionText, name)
+    const lowered = isSyntaxOf(2019, text) ? { code: text } : this.#lower(text, name)
+    const graph = inlineGraph(lowered.code, printable(name), lowered.map)
     if (this.#inline.size >= 1000) this.#inline.clear()
     this.#inline.set(functionText, graph)
     return graph
@@ -137,6 +139,19 @@ export class Bundler {
     this.#texts.clear()
     this.#inline.clear()
     if (users.delete(this) && users.size === 0) await (requireHere('esbuild') as Esbuild).stop()
+  }
+
+  #refuseClosed(): void {
+    if (this.#state === 'closed') throw closed()
+  }
+
+  #lower(text: string, name: string): { code: string; map?: string } {
+    try {
+      return this.#esbuild().transformSync(text, { ...SYNTAX, sourcemap: 'external', sourcesContent: false, logLevel: 'silent' })
+    } catch (error) {
+      throw new RametError('function-unsupported', `${name} cannot be made into code for old versions of Node: ${error instanceof Error ? error.message : String(error)}`,
+        { outcome: 'not-sent', hint: 'Move the function to a module and use() it.', cause: error })
+    }
   }
 
   #esbuild(): Esbuild {
@@ -183,29 +198,15 @@ export class Bundler {
     }
   }
 
-  /** What imports what, as far as the entry reaches: file by specifier, by file. */
-  async #imports(entry: string): Promise<{ inputs: Map<string, Map<string, string>>; exports: string[] | undefined }> {
+  /** What imports what, as far as the entry reaches. */
+  async #imports(entry: string): Promise<ImportGraph> {
     const root = parse(entry).root
-    const metafile = await this.#run(entry, {
+    const { metafile } = await this.#run(entry, {
       bundle: true, format: 'esm', platform: 'node', target: 'esnext', outdir: root, entryPoints: [{ in: entry, out: 'entry' }],
-      external: ['ramet/remote'], ignoreAnnotations: true, plugins: [this.#denyPlugin()],
+      external: ['ramet/remote'], ignoreAnnotations: true, plugins: [this.#plugin()],
       loader: { '.node': 'empty', ...Object.fromEntries(Object.entries(DATA_FILES).map(([ext, kind]) => [ext, kind === 'json' ? 'json' : 'empty'])) },
-    }).then((result) => result.metafile)
-    const inputs = new Map<string, Map<string, string>>()
-    let exports: string[] | undefined
-    for (const [path, input] of Object.entries(metafile.inputs)) {
-      const imports = new Map<string, string>()
-      // A file that both imports and requires one name has one `require` when it arrives: the import decides.
-      const order = [...input.imports].sort((a, b) => Number(a.kind === 'require-call') - Number(b.kind === 'require-call'))
-      for (const { original, path: to, external, kind } of order) {
-        if (external || original === undefined || kind === 'require-resolve' || imports.has(original)) continue
-        imports.set(original, resolve(root, plainPath(to)))
-      }
-      const file = resolve(root, plainPath(path))
-      inputs.set(file, imports)
-      if (file === entry && input.format === 'esm') exports = exportsOf(metafile)
-    }
-    return { inputs, exports }
+    })
+    return importGraph(entry, metafile)
   }
 
   /** Brings the texts of files up to date whose stamps differ. */
@@ -261,11 +262,12 @@ export class Bundler {
     return found
   }
 
-  #denyPlugin(): Plugin {
+  #plugin(): Plugin {
     const rules = this.#deny
     return {
-      name: 'deny',
+      name: 'ramet',
       setup(build) {
+        build.onResolve({ filter: /^ramet$/ }, () => ({ errors: [{ text: "'ramet' stays on the controller: code for targets may import 'ramet/remote' alone" }] }))
         // Before esbuild reads the file: its errors quote lines.
         build.onLoad({ filter: rules.filter }, ({ path }) => {
           const pattern = rules.match(path)
@@ -276,34 +278,23 @@ export class Bundler {
   }
 
   async #run(entry: string, options: BuildOptions): Promise<{ metafile: Metafile; outputFiles?: { path: string; text: string }[] }> {
+    this.#refuseClosed()
     try {
       const { metafile, outputFiles } = await this.#esbuild().build({ ...options, absWorkingDir: parse(entry).root, write: false, metafile: true, logLevel: 'silent' })
+      this.#refuseClosed()
       if (metafile === undefined) throw new TypeError('esbuild gave no metafile')
       return { metafile, ...(outputFiles === undefined ? {} : { outputFiles }) }
     } catch (error) {
-      throw buildError(error, entry)
+      // Closing stops esbuild, whatever it was at.
+      throw this.#state === 'closed' ? closed() : buildError(error, entry)
     }
   }
 }
 
-/** esbuild names a file twice that is imported with attributes and without. */
-function plainPath(path: string): string {
-  return path.replace(/ with \{ [^{}]* \}$/, '')
-}
-
-function exportsOf(metafile: Metafile): string[] | undefined {
-  return Object.values(metafile.outputs).find(({ entryPoint }) => entryPoint !== undefined)?.exports
+function closed(): RametError {
+  return new RametError('closed', 'the bundler is closed', { outcome: 'not-sent', hint: 'Open a new Controller.' })
 }
 
 function relativeToRoot(file: string): string {
   return file.slice(parse(file).root.length).replaceAll('\\', '/')
-}
-
-function dataModule(file: string, kind: 'json' | 'text' | 'bytes'): ModuleText {
-  try {
-    return dataText(kind, readFileSync(file))
-  } catch (error) {
-    throw new RametError('module-failed', `cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`,
-      { outcome: 'not-sent', hint: 'Correct the file, or read it on the controller and pass the value as an argument.', cause: error })
-  }
 }

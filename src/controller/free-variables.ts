@@ -32,37 +32,30 @@ const IMPORT = 'function(s){return Promise.resolve().then(function(){var m=requi
   + 'Object.defineProperty(n,"default",{enumerable:true,value:m});return n})}'
 const SHIMS: Readonly<Record<string, string>> = {
   __name: 'function(f){return f}',
-  __import: IMPORT,
   __vite_ssr_dynamic_import__: IMPORT,
 }
 
+const WRITTEN_BY_TOOLS = new Set(Object.keys(SHIMS))
+
 const START = '"use strict";('
-const cache = new Map<string, string>()
 
 /**
  * The text of a module whose default export is the function, which starts on line 2. `source` is what `fn.toString()` gave.
  * Throws captured-variables (naming each) or function-unsupported.
  */
 export function functionModule(source: string, name: string): string {
-  const known = cache.get(source)
-  if (known !== undefined) return known
   const { node, method } = parseFunction(source, name)
   const uses = freeUses(node)
   refuseCaptured(uses, name)
   refuseImports(node, uses, name)
-  const shims = Object.keys(SHIMS).filter((shim) => uses.some((use) => use.name === shim))
+  let prelude = Object.entries(SHIMS).filter(([shim]) => uses.some((use) => use.name === shim)).map(([shim, code]) => `var ${shim}=${code};`).join('')
   let text = source
-  for (const start of dynamicImports(node).sort((a, b) => b - a)) {
-    if (!shims.includes('__import')) shims.push('__import')
-    text = `${text.slice(0, start)}__import${text.slice(start + 'import'.length)}`
-  }
+  const imports = dynamicImports(node).sort((a, b) => b - a)
+  if (imports.length > 0) prelude += `var __import=${IMPORT};`
+  for (const start of imports) text = `${text.slice(0, start)}__import${text.slice(start + 'import'.length)}`
   // A method is no expression by itself: its head is replaced. It gets no name, which inside a method means something else.
   if (method !== undefined) text = `${method.head}${text.slice(method.end)}`
-  const prelude = shims.map((shim) => `var ${shim}=${SHIMS[shim]};`).join('')
-  const module = `"use strict";${prelude}module.exports={default:(\n${text}\n)}\n`
-  if (cache.size >= 1000) cache.clear()
-  cache.set(source, module)
-  return module
+  return `"use strict";${prelude}module.exports={default:(\n${text}\n)}\n`
 }
 
 interface ParsedFunction {
@@ -114,7 +107,7 @@ function refuseCaptured(uses: FreeUse[], name: string): void {
   const captured = new Set<string>()
   const hints = new Set<string>()
   for (const use of uses) {
-    if (GLOBALS.has(use.name) || use.name in SHIMS) continue
+    if (GLOBALS.has(use.name) || WRITTEN_BY_TOOLS.has(use.name)) continue
     if (ENVIRONMENTS.has(use.name) && use.parent.type === 'UnaryExpression' && use.parent.operator === 'typeof') continue
     const { shown, hint } = describe(use)
     captured.add(shown)
@@ -133,9 +126,9 @@ function refuseCaptured(uses: FreeUse[], name: string): void {
 function describe({ name, parent }: FreeUse): { shown: string; hint?: string } {
   const member = parent.type === 'MemberExpression' && !parent.computed && parent.property.type === 'Identifier' ? parent.property.name : undefined
   if (name === '__vite_ssr_import_meta__' || name === 'import.meta') return { shown: 'import.meta' }
-  // vite and vitest: __vite_ssr_import_0__.readFile; esbuild: import_node_fs.readFile; tsc: node_fs_1.readFile.
   if (/^__vite_ssr_import_\d+__$|^__vi_import_\d+__$/.test(name)) return { shown: member === undefined ? 'an import' : `an import (${member})` }
-  if (/^import_\w+$|_\d+$/.test(name) && member !== undefined) return { shown: `an import (${member === 'default' ? name : member})` }
+  // esbuild: import_node_fs.readFile; tsc: node_fs_1.readFile.
+  if (/^import_\w+$|_\d+$/.test(name) && member !== undefined) return { shown: `${name}.${member}` }
   if (/^cov_[0-9a-z]+$/i.test(name)) {
     return { shown: 'a coverage counter', hint: 'Counters of a coverage tool are in its code: exclude the file from coverage, or count with V8 (c8, coverage-v8).' }
   }

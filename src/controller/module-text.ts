@@ -1,4 +1,4 @@
-/** How the text of a module comes about: from esbuild's output, or from a file of data. Pure functions. */
+/** How the text of a module comes about from esbuild's output. Pure functions. */
 
 export interface ModuleText {
   text: string
@@ -9,11 +9,6 @@ export interface ModuleText {
 
 /** Stands for `import.meta` in transformed code: a name that nobody declares, so that `const __dirname = import.meta.dirname` works. */
 export const IMPORT_META = '__import_meta'
-
-/** How files that are not code are made into modules, by extension. */
-export const DATA_FILES: Readonly<Record<string, 'json' | 'text' | 'bytes'>> = {
-  '.json': 'json', '.txt': 'text', '.wasm': 'bytes', '.bin': 'bytes',
-}
 
 /**
  * Makes esbuild's CommonJS for one file into the text of a module.
@@ -44,22 +39,6 @@ export function starExports(text: string): string[] {
   return [...text.matchAll(/\b__reExport\d*\(\w+, (?:__toESM\d*\()?require\((["'`])([^"'`\\\n]+)\1\)/g)].map((match) => match[2] as string)
 }
 
-/** The module for a file of data. Throws SyntaxError for JSON that is none. */
-export function dataText(kind: 'json' | 'text' | 'bytes', content: Uint8Array): ModuleText {
-  const buffer = Buffer.from(content.buffer, content.byteOffset, content.byteLength)
-  if (kind === 'bytes') {
-    // A namespace, not the array itself: importers would copy a getter for every byte. The array owns its buffer.
-    const text = 'Object.defineProperty(exports,"__esModule",{value:true});'
-      + `exports.default=new Uint8Array(Buffer.from("${buffer.toString('base64')}","base64"))\n`
-    return { text, map: undefined, format: 'esm' }
-  }
-  const string = buffer.toString('utf8').replace(/^\uFEFF/, '')
-  if (kind === 'text') return { text: `module.exports=${JSON.stringify(string)}\n`, map: undefined, format: 'cjs' }
-  // JSON.parse, not a literal: "__proto__" is a key like any other in JSON.
-  const json = JSON.stringify(JSON.parse(string))
-  return { text: `module.exports=JSON.parse(${JSON.stringify(json)})\n`, map: undefined, format: 'cjs' }
-}
-
 /**
  * A short name for a file: from the last node_modules on, else from the directory of its package, else its last two parts.
  * It depends on the file alone, never on who imports it.
@@ -81,7 +60,6 @@ export function moduleName(file: string, isPackage: (directory: string) => boole
 
 /** A name that may stand in a stack trace: no control characters, at most 200 characters. */
 export function printable(name: string): string {
-  // eslint-disable-next-line no-control-regex
-  const clean = name.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '_').replace(/^\/+/, '')
+  const clean = name.replace(/[\p{Cc}\u2028\u2029]/gu, '_').replace(/^\/+/, '')
   return clean.length > 200 ? `…${clean.slice(-199)}` : clean
 }

@@ -5,22 +5,39 @@ import type { Connection } from '../connect/transport.ts'
 import { RametError } from '../router/errors.ts'
 import type { ConnectOptions } from './api.ts'
 import type { LogBook } from './logs.ts'
+import { reachSsh } from './reach-ssh.ts'
 
 export interface ReachContext {
   name: string
   path: readonly string[]
   clock: Clock
   signal: AbortSignal
-  prompting: (now: boolean) => void
+  /** Called with true while a person is asked, and with false afterwards. */
+  prompting(now: boolean): void
   book: LogBook
 }
 
 /** Opens the connection that a target's address asks for. */
-export async function reach(address: TargetAddress, _options: ConnectOptions, context: ReachContext): Promise<Connection> {
+export async function reach(address: TargetAddress, options: ConnectOptions, context: ReachContext): Promise<Connection> {
+  if (options.via !== undefined || options.jump !== undefined) {
+    throw notSupported(context, 'via and jump')
+  }
   switch (address.kind) {
     case 'local':
       return connectLocal({ name: context.name })
-    default:
-      throw new RametError('not-supported', `${context.name}: this kind of target cannot be reached yet`, { path: context.path, outcome: 'not-sent' })
+    case 'ssh':
+      return reachSsh(address, options, context)
+    case 'become':
+      throw notSupported(context, `${address.method}: targets`)
+    case 'container':
+      throw notSupported(context, `${address.tool}: targets`)
   }
+}
+
+function notSupported(context: ReachContext, what: string): RametError {
+  return new RametError('not-supported', `${context.name}: this version of ramet does not know ${what} yet`, {
+    path: context.path,
+    outcome: 'not-sent',
+    hint: 'Connect over SSH; a ProxyJump in the SSH configuration works.',
+  })
 }

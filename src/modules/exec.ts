@@ -3,7 +3,7 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { access, constants, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { resolve } from 'node:path'
-import { EXEC_CHUNK, EXEC_TAG, SPAWN_FAILURE, refusal } from '../connect/command.ts'
+import { EXEC_CHUNK, EXEC_TAG, SPAWN_FAILURE, refusal, shellText } from '../connect/command.ts'
 import type { CommandRequest } from '../connect/command.ts'
 import type { Service, ServiceChannel, ServiceHost } from './service.ts'
 import { WarmShells, warmLine } from './warm-shells.ts'
@@ -52,6 +52,12 @@ function homeDirectory(host: ServiceHost): string {
  */
 export const run: Service = (channel: ServiceChannel, host: ServiceHost, request: CommandRequest) => {
   new Command(channel, host, request).start()
+}
+
+/** The same end for a command that found a shell waiting and for one that did not. */
+function shellArgv(command: string): string[] {
+  const { plain, text } = shellText(command)
+  return ['/bin/sh', '-c', plain ? text : command]
 }
 
 class Command {
@@ -118,7 +124,7 @@ class Command {
       warm.stdin.write(line as string)
       return warm
     }
-    const [file, args] = typeof command === 'string' ? ['/bin/sh', ['-c', command]] as const : [command[0] as string, command.slice(1)] as const
+    const [file = '', ...args] = typeof command === 'string' ? shellArgv(command) : command
     try {
       return spawn(file, args, {
         cwd: this.cwd(), env: this.environment() as NodeJS.ProcessEnv, detached: true, stdio: ['pipe', 'pipe', 'pipe'],

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
+import { shellText } from '../connect/command.ts'
 
 /**
  * Shells started ahead of time, each for one command: a fork of Node costs more than most commands. A waiting shell leads a
@@ -20,31 +21,10 @@ const LINE_MAX = 1024
 /** Run by every waiting shell. The variable has a long name because an equal one of the account's would be changed by it. */
 const WAIT = 'IFS= read -r ramet_command_line&&eval "$ramet_command_line"'
 
-/** Words that no shell of ours looks up in PATH, or that would mean something else behind `exec`. */
-const OF_THE_SHELL = new Set((
-  '. : [ alias autoload bg bind break builtin caller case cd chdir command compgen complete compopt continue coproc declare dirs disown ' +
-  'do done echo elif else enable esac eval exec exit export false fc fg fi for function functions getopts global hash help history ' +
-  'if in integer inlib jobs kill let limit local logout mapfile mkdir popd print printf printenv pushd pwd read readarray readonly ' +
-  'rehash rename return select set setopt shift shopt sleep source stop suspend test then time times trap true type typeset ulimit ' +
-  'umask unalias unfunction unset unsetopt until wait whence where which while'
-).split(' '))
-
-/** One program with plain words: nothing in it means anything to a shell. */
-const PLAIN = /^([A-Za-z_./][\w./+-]*)(?: +[\w./+:@%,-][\w./+:@%,=-]*)*$/
-
-/**
- * The line that makes a waiting shell become the command, or undefined when the command must be started the usual way.
- * The end is what `/bin/sh -c command` ends as in every respect (signal, $0, words of its errors): it is that, save that a
- * plain program is executed without it.
- */
+/** The line that makes a waiting shell become the command, or undefined when the command must be started the usual way. */
 export function warmLine(command: string): string | undefined {
   if (command.length > LINE_MAX || command.includes('\n')) return undefined
-  const whole = `exec /bin/sh -c '${command.replace(/'/g, "'\\''")}'\n`
-  const plain = PLAIN.exec(command)
-  const program = plain?.[1]
-  if (program === undefined || OF_THE_SHELL.has(program)) return whole
-  // A missing program goes the long way, for the shell's own words.
-  return `command -v ${program} >/dev/null 2>&1&&exec ${command};${whole}`
+  return `${shellText(command).text}\n`
 }
 
 export interface WarmShellOptions {

@@ -57,13 +57,12 @@ function text(length: number): string {
     if (known.length === length) {
       let i = 0
       while (i < length && known.charCodeAt(i) === src[from + i]) i++
-      // A character above 127 takes more than one byte, so equal here means equal: a byte above 127 is never found.
+      // What is kept has as many characters as bytes: ASCII (or U+FFFD for damaged bytes, which equals no byte).
       if (i === length) return known
     }
   }
   const string = src.toString('utf8', from, to)
-  // As many characters as bytes: ASCII, or bytes that were no UTF-8 at all and must not be found again.
-  if (length <= SHORT && string.length === length && !string.includes('\ufffd')) seen[slot] = string
+  if (length <= SHORT && string.length === length) seen[slot] = string
   return string
 }
 

@@ -7,12 +7,11 @@ import { tooLarge, unreadable, unsupported } from './codec-refusal.ts'
 import type { EncodeOptions, Key } from './codec-refusal.ts'
 import { MAX_MESSAGE } from './protocol.ts'
 
-const KEEP = 1 << 16
 const CYCLE_FROM = 16
 
 // State of the one encode under way; a getter that encodes makes a second, which sets this aside.
-let spare = Buffer.allocUnsafeSlow(8192)
-let buf = spare
+const own = Buffer.allocUnsafeSlow(8192)
+let buf = own
 let pos = 0
 let depth = 0
 let cost = 0
@@ -76,8 +75,14 @@ function number(value: number): void {
   }
 }
 
+/** Whether UTF-8 can carry a string: with the u flag only a lone surrogate matches. Node 20 has it much faster. */
+const wellFormed = (String.prototype as { isWellFormed?: (this: string) => boolean }).isWellFormed ??
+  function (this: string): boolean {
+    return !/[\ud800-\udfff]/u.test(this)
+  }
+
 function string(value: string): void {
-  let length = value.length
+  const { length } = value
   room(40)
   if (length < 32) {
     let i = 0
@@ -90,9 +95,7 @@ function string(value: string): void {
     }
   }
   const bytes = Buffer.byteLength(value)
-  if (bytes > length && /[\ud800-\udfff]/u.test(value)) {
-    return raw(EXT_UTF16, Buffer.from(value, 'utf16le'))
-  }
+  if (bytes > length && !wellFormed.call(value)) return raw(EXT_UTF16, Buffer.from(value, 'utf16le'))
   room(bytes + 5)
   if (bytes < 32) buf[pos++] = 0xa0 + bytes
   else sized(0xd9, bytes)
@@ -307,8 +310,9 @@ export function encode(value: unknown, options: EncodeOptions = {}): Uint8Array 
   try {
     write(value)
     if (pos > limit) refuse(TOO_LARGE)
-    // A large buffer goes to the caller as it is, a small one is copied and written again.
-    return buf.length > KEEP && pos > buf.length >> 1 ? buf.subarray(0, pos) : Buffer.from(buf.subarray(0, pos))
+    const bytes = buf.subarray(0, pos)
+    // What outgrew our own buffer goes to the caller as it is, unless it would hold much more than it shows.
+    return buf !== own && pos > buf.length >> 1 ? bytes : Buffer.from(bytes)
   } catch (cause) {
     if (cause !== STOP) throw unreadable(options, trail.slice(0, depth), cause)
     throw why === TOO_LARGE ? tooLarge(options, limit) : unsupported(options, trail.slice(0, depth), why)
@@ -316,8 +320,7 @@ export function encode(value: unknown, options: EncodeOptions = {}): Uint8Array 
     if (outer) ({ buf, pos, depth, cost, limit, trail, line } = outer)
     else {
       busy = false
-      if (buf.length > KEEP) buf = spare
-      else spare = buf
+      buf = own
       if (line.length) line = []
       if (trail.length > CYCLE_FROM) trail = []
     }

@@ -184,6 +184,8 @@ describe('ramet run', () => {
     gate.resolve(ended({}))
     expect(await done).toBe(0)
     expect(desk.tree.connects).toHaveLength(150)
+    // Node warns of a leak where many listen to one signal.
+    expect(new Set(desk.tree.connects.map(({ options }) => options.signal)).size).toBe(150)
   })
 })
 

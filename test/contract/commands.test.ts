@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -89,9 +89,11 @@ describe.each(Object.keys(lanes))('a command over %s', (name) => {
     expect(await exec(`ulimit -c 0; kill -${signal} $$`)).toMatchObject({ exitCode: null, signal: `SIG${signal}`, stderr: '' })
   })
 
-  test('reports a program that dies of a signal behind the shell alike every time', async () => {
+  test('reports a program that dies of a signal as that signal, first time and later', async () => {
+    writeFileSync(`${folder}/dies`, '#!/bin/sh\nkill -9 $$\n', { mode: 0o755 })
     const ends = []
-    for (let i = 0; i < 3; i++) ends.push(await exec("perl -e 'kill 9, $$'"))
+    for (let i = 0; i < 3; i++) ends.push(await exec(`${folder}/dies now`))
+    ends.push(await exec([`${folder}/dies`]))
     for (const end of ends) expect(end).toMatchObject({ exitCode: null, signal: 'SIGKILL' })
   })
 
@@ -244,8 +246,15 @@ describe.each(Object.keys(lanes))('a command over %s', (name) => {
 
   test('joins a character that came in two pieces', async () => {
     const child = spawnCommand(lane, "printf '\\303'; read x; printf '\\251'", {}, context)
-    child.stdout.once('readable', () => child.stdin.end('\n'))
-    expect(await text(child.stdout)).toBe('é')
+    const pieces: Buffer[] = []
+    child.stdout.on('data', (piece: Buffer) => {
+      pieces.push(piece)
+      child.stdin.end('\n')
+    })
+    await child.exited
+    const result = await exec("printf '\\303'; sleep 0.05; printf x >&2; sleep 0.05; printf '\\251'")
+    expect(pieces).toHaveLength(2)
+    expect(result).toMatchObject({ stdout: 'é', output: [{ stream: 'stderr', data: 'x' }, { stream: 'stdout', data: 'é' }] })
   })
 
   test('keeps the order of both streams, pieces of one stream joined', async () => {

@@ -157,6 +157,7 @@ describe('what cannot be sent is refused before anything is sent', () => {
     ['a file of environment variables', { 'a.ts': 'import x from "./.env.local"; export default x', '.env.local': 'TOKEN=hunter2' }, 'module-denied', /\/a\.ts:1:15: .*\/\.env\.local may not be sent: it matches \*\*\/\.env\*/, /argument/],
     ['a secret in JSON, in any letter case', { 'a.ts': 'export { default } from "./mySecrets.json"', 'mySecrets.json': '{"token":"hunter2"}' }, 'module-denied', /mySecrets\.json may not be sent: it matches \*\*\/\*secret\*/, /argument/],
     ['a private key', { 'a.ts': 'import k from "./server.pem"; export default k', 'server.pem': 'hunter2' }, 'module-denied', /server\.pem .*\*\*\/\*\.pem/, /argument/],
+    ['ramet itself', { 'a.ts': 'import { Controller } from "ramet"; export const run = () => new Controller()' }, 'module-failed', /\/a\.ts:1:28: 'ramet' stays on the controller/, /Correct/],
     ['a secret file as the entry itself', { 'a.ts': '', 'secret.ts': 'export const x = "hunter2"' }, 'module-denied', /secret\.ts/, /argument/],
   ]
   test.each(refusals)('%s', async (_title, files, code, message, hint) => {
@@ -338,6 +339,15 @@ describe('closing', () => {
     await own.close()
     expect(own.state).toBe('closed')
     await expect(own.load(made.path('a.ts'))).rejects.toMatchObject({ code: 'closed', outcome: 'not-sent' })
+  })
+
+  test('while a load is under way ends it as closed', async () => {
+    const own = new Bundler()
+    const pending = own.load(open({ 'a.ts': 'export const run = () => 1' }).path('a.ts'))
+    const outcome = pending.then(() => 'loaded', (error: unknown) => (error as { code?: string }).code)
+    await own.close()
+    expect(await outcome).toBe('closed')
+    expect(() => own.inline('() => 1', 'call')).toThrow(expect.objectContaining({ code: 'closed' }))
   })
 
   test('one bundler that closes leaves another one working', async () => {

@@ -37,7 +37,7 @@ export async function fetchNodeBinaries(say: (line: string) => void): Promise<st
         await fetchOne(version)
         say(`  Node ${version} is there`)
       } catch (error) {
-        failures.push(`Node ${version}: ${(error as Error).message.trim().split('\n').slice(-1)[0]}`)
+        failures.push(`Node ${version}: ${(error as Error).message.split('\n')[0]}`)
       }
     }
   }

@@ -315,6 +315,8 @@ describe('what the codec refuses to decode', () => {
     ['an error of msgpackr', [0xd4, 0x65, 0, 0x93, 0xa1, 0x45, 0xa1, 0x78, 0xc0]],
     ['an unknown extension', [0xd4, 0x33, 1]],
     ['a date of 4 bytes', [0xd6, 1, 0, 0, 0, 0]],
+    ['a date of 9 bytes', [0xc7, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]],
+    ['an error with a second message', [0xc7, 11, 5, 0xa1, 0x45, 0xa0, 0xd4, 0, 0, 0x81, 0xa4, 0x6e, 0x61, 0x6d, 0x65, 1, 0x80]],
     ['a map with a key only', [0xd4, 2, 1]],
     ['a map that runs over its own end', [0xd5, 2, 1, 0x91, 1]],
     ['an unknown kind of binary', [0xd4, 7, 99]],
@@ -325,6 +327,15 @@ describe('what the codec refuses to decode', () => {
     const error = malformed(...bytes)
     expect(error.code).toBe('protocol-error')
     expect(error.message).toContain(`${bytes.length} bytes`)
+  })
+
+  it('sees at once that a length cannot be true', () => {
+    expect(malformed(0xdc, 0xff, 0xff, 1, 2, 3).message).toContain('declares more than it holds')
+    expect(malformed(0x82, 0xa1, 0x61, 1).message).toContain('declares more than it holds')
+  })
+
+  it('gives damaged UTF-8 the same replacement each time', () => {
+    for (let i = 0; i < 2; i++) expect(decode(Uint8Array.of(0x92, 0xa1, 0xff, 0xa2, 0xc3, 0x28))).toEqual(['\ufffd', '\ufffd('])
   })
 
   it('refuses nesting beyond the limit, of every kind', () => {

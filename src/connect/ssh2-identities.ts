@@ -1,0 +1,64 @@
+import { RametError } from '../router/errors.ts'
+import { agentSshKey, SshAgent } from './agent.ts'
+import { type Identity, type IdentityConfig, identitiesFor } from './identities.ts'
+import type { SshKey } from './ssh-key.ts'
+import { isEncryptedKey, lockedKey, privateKey } from './ssh2-key.ts'
+
+export interface LoginKeysOptions extends IdentityConfig {
+  /** Socket of the agent, if there is one. */
+  identityAgent: string | undefined
+  passphrase: string | undefined
+  /** Asks for the passphrase of a key file; undefined where nobody can be asked. */
+  askPassphrase: ((file: string) => Promise<string>) | undefined
+}
+
+export interface LoginKeys {
+  keys: SshKey[]
+  /** Why keys that were named cannot be used, for the error when none logs in. */
+  problems: string[]
+  /** Ends the connection to the agent. */
+  close(): void
+}
+
+/** The keys to log in with, in OpenSSH's order, each with what it takes to sign. Never rejects. */
+export async function loginKeys(options: LoginKeysOptions): Promise<LoginKeys> {
+  const agent = options.identityAgent === undefined ? undefined : new SshAgent(options.identityAgent)
+  const agentKeys = agent === undefined ? [] : await agent.identities().catch(() => [])
+  const { identities, problems } = await identitiesFor(options, agentKeys)
+  const keys: SshKey[] = []
+  for (const identity of identities) {
+    try {
+      const key = await usable(identity, agent, options)
+      if (key !== undefined) keys.push(key)
+    } catch (error) {
+      problems.push((error as Error).message)
+    }
+  }
+  return { keys, problems, close: () => agent?.close() }
+}
+
+async function usable(identity: Identity, agent: SshAgent | undefined, options: LoginKeysOptions): Promise<SshKey | undefined> {
+  const { signer, publicBlob, type, comment } = identity
+  if (signer.kind === 'agent') {
+    return agent === undefined || publicBlob === undefined ? undefined : agentSshKey(agent, { blob: publicBlob, type: type ?? '', comment }, signer.blob)
+  }
+  const { text, path } = signer
+  const key = isEncryptedKey(text) ? await locked(text, path, options) : privateKey(text, { comment: path })
+  if (publicBlob === undefined || type === undefined || !type.endsWith('-cert-v01@openssh.com')) return key
+  // The certificate is what is offered; the signature is the bare key's.
+  return { ...key, publicBlob, type, sign: (data, algorithm) => key.sign(data, algorithm.replace(/-cert-v01@openssh\.com$/, '')) }
+}
+
+async function locked(text: string, path: string, { passphrase, askPassphrase }: LoginKeysOptions): Promise<SshKey> {
+  if (passphrase !== undefined) return privateKey(text, { comment: path, passphrase })
+  const ask = async (): Promise<string> => {
+    if (askPassphrase !== undefined) return askPassphrase(path)
+    throw new RametError('prompt-needed', `the key ${path} needs a passphrase, and nobody can be asked`, {
+      stage: 'auth',
+      outcome: 'not-sent',
+      hint: 'Give passphrase or prompt, or add the key to an agent.',
+    })
+  }
+  // Older formats hide the public part, too: there the passphrase is needed before the key can be offered.
+  return lockedKey(text, path, ask) ?? privateKey(text, { comment: path, passphrase: await ask() })
+}

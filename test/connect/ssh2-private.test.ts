@@ -1,0 +1,155 @@
+import { readFileSync } from 'node:fs'
+import crypto from 'ssh2/lib/protocol/crypto.js'
+import Protocol from 'ssh2/lib/protocol/Protocol.js'
+import utils from 'ssh2/lib/protocol/utils.js'
+import keyParser from 'ssh2/lib/protocol/keyParser.js'
+import ssh2 from 'ssh2'
+import { describe, expect, it } from 'vitest'
+import { type ProtocolHandlers, type SshProtocol, createProtocol, cryptoReady, dataToSign, offeredAlgorithms, publicKeyRequest,
+  rekeying, sendPublicKey } from '../../src/connect/ssh2-protocol.ts'
+
+/**
+ * ssh2 is pinned, and below its Client nothing is promised. Each member that src/connect/ssh2-protocol.ts uses is named
+ * here, with what is relied on: a new version that differs fails here first.
+ */
+describe('what ramet relies on inside ssh2', () => {
+  /** Both ends in memory, past the first key exchange. */
+  const pair = async (handlers: Partial<ProtocolHandlers> = {}, seen: Record<string, unknown[]> = {}) => {
+    await cryptoReady
+    const host = ssh2.utils.parseKey(ssh2.utils.generateKeyPairSync('ed25519').private)
+    const events = { headers: [] as string[], exchanges: 0, verified: 0, serverExchanges: 0 }
+    const make = Protocol as new (config: unknown) => SshProtocol & { rekey(): void }
+    const note = (name: string) => (_: unknown, ...args: unknown[]): void => void (seen[name] ??= []).push(args)
+    const server = new make({
+      server: true, hostKeys: { 'ssh-ed25519': host }, ident: 'test', onWrite: (bytes: Buffer) => toClient.push(Buffer.from(bytes)),
+      onError: (error: Error) => { throw error }, onHandshakeComplete: () => events.serverExchanges++,
+      offer: { ...offer(), serverHostKey: ['ssh-ed25519'] },
+      messageHandlers: Object.fromEntries(['SERVICE_REQUEST', 'USERAUTH_REQUEST', 'CHANNEL_OPEN', 'CHANNEL_DATA', 'CHANNEL_REQUEST',
+        'CHANNEL_EOF', 'CHANNEL_CLOSE', 'CHANNEL_WINDOW_ADJUST', 'DISCONNECT', 'REQUEST_FAILURE', 'CHANNEL_FAILURE'].map((name) => [name, note(name)])),
+    })
+    const client = createProtocol({
+      onWrite: (bytes) => toServer.push(Buffer.from(bytes)), onError: (error) => { throw error },
+      onHeader: (header) => events.headers.push(header.versions.software), onHandshakeComplete: () => events.exchanges++,
+      hostVerifier: () => { events.verified++; return true }, messageHandlers: handlers as ProtocolHandlers,
+    })
+    const toClient: Buffer[] = []
+    const toServer: Buffer[] = []
+    const flow = (): void => {
+      while (toClient.length + toServer.length > 0) {
+        for (const bytes of toServer.splice(0)) server.parse(bytes, 0, bytes.length)
+        for (const bytes of toClient.splice(0)) client.parse(bytes, 0, bytes.length)
+      }
+    }
+    client.start?.()
+    server.start?.()
+    return { client, server, flow, events, seen, toServer }
+  }
+  const offer = () => {
+    const { kex, serverHostKey, cipher, hmac } = offeredAlgorithms()
+    const way = { cipher, mac: hmac, compress: ['none'], lang: [] }
+    return { kex, serverHostKey, cs: way, sc: way }
+  }
+
+  it('is the pinned version', () => {
+    const wanted = (JSON.parse(readFileSync('package.json', 'utf8')) as { devDependencies: Record<string, string> }).devDependencies['ssh2']
+    const installed = (JSON.parse(readFileSync('node_modules/ssh2/package.json', 'utf8')) as { version: string }).version
+    expect(installed).toBe(wanted)
+  })
+
+  it('crypto.init is a promise', () => expect((crypto as { init: unknown }).init).toBeInstanceOf(Promise))
+
+  it('keyParser.parseKey, utils.sendPacket and utils.convertSignature are functions', () => {
+    expect([typeof (keyParser as { parseKey: unknown }).parseKey, typeof (utils as { sendPacket: unknown }).sendPacket,
+      typeof (utils as { convertSignature: unknown }).convertSignature]).toEqual(['function', 'function', 'function'])
+  })
+
+  it('start sends the identification and is gone afterwards', async () => {
+    const { client, toServer } = await pair()
+    expect(toServer[0]?.toString()).toMatch(/^SSH-2\.0-/)
+    expect(client.start).toBeUndefined()
+  })
+
+  it('onHeader, hostVerifier and onHandshakeComplete are called, in this order, once per exchange', async () => {
+    const { flow, events } = await pair()
+    flow()
+    expect(events).toEqual({ headers: ['test'], exchanges: 1, verified: 1, serverExchanges: 1 })
+  })
+
+  it('_kexinit is defined exactly during a key exchange, and what is sent then comes after it', async () => {
+    const { client, server, flow, events, seen } = await pair()
+    flow()
+    expect([rekeying(client), client._kexinit]).toEqual([false, undefined])
+    server.rekey()
+    const exchange = (client as unknown as { rekey(): void })
+    exchange.rekey()
+    expect(rekeying(client)).toBe(true)
+    client.channelData(0, Buffer.from('late'))
+    expect(seen['CHANNEL_DATA']).toBeUndefined()
+    flow()
+    expect([rekeying(client), events.exchanges, events.verified]).toEqual([false, 2, 2])
+    expect(seen['CHANNEL_DATA']).toHaveLength(1)
+  })
+
+  it('_kex.sessionID is the first exchange\'s hash and stays', async () => {
+    const { client, server, flow } = await pair()
+    flow()
+    const id = Buffer.from(client._kex.sessionID)
+    expect(id.length).toBeGreaterThanOrEqual(32)
+    server.rekey()
+    flow()
+    expect(client._kex.sessionID.equals(id)).toBe(true)
+    expect(dataToSign(client, Buffer.of(1)).subarray(4, 4 + id.length).equals(id)).toBe(true)
+  })
+
+  it('_packetRW.write and _authsQueue carry a publickey request of our own', async () => {
+    const { client, flow, seen } = await pair()
+    flow()
+    const key = ssh2.utils.parseKey(ssh2.utils.generateKeyPairSync('ed25519').private) as ssh2.ParsedKey
+    const request = publicKeyRequest('me', 'ssh-ed25519', key.getPublicSSH(), false)
+    sendPublicKey(client, request)
+    expect(client._authsQueue).toEqual(['publickey'])
+    flow()
+    expect(seen['USERAUTH_REQUEST']?.[0]).toMatchObject(['me', 'ssh-connection', 'publickey', { keyAlgo: 'ssh-ed25519' }])
+  })
+
+  it('each method that is called sends the message it is named for', async () => {
+    const { client, flow, seen } = await pair()
+    flow()
+    client.service('ssh-userauth')
+    client.authNone('a')
+    client.authPassword('b', 'secret')
+    client.authKeyboard('c')
+    client.session(0, 1000, 100)
+    client.exec(0, 'true', true)
+    client.signal(0, 'TERM')
+    client.channelData(0, Buffer.from('x'))
+    client.channelWindowAdjust(0, 5)
+    client.channelEOF(0)
+    client.channelFailure(0)
+    client.channelClose(0)
+    client.requestFailure()
+    client.disconnect(11)
+    flow()
+    expect(seen['SERVICE_REQUEST']).toEqual([['ssh-userauth']])
+    expect(seen['USERAUTH_REQUEST']?.map((args) => (args as unknown[])[2])).toEqual(['none', 'password', 'keyboard-interactive'])
+    expect(seen['CHANNEL_OPEN']).toMatchObject([[{ type: 'session', sender: 0, window: 1000, packetSize: 100 }]])
+    expect(seen['CHANNEL_REQUEST']).toEqual([[0, 'exec', true, 'true'], [0, 'signal', false, 'TERM']])
+    for (const name of ['CHANNEL_DATA', 'CHANNEL_WINDOW_ADJUST', 'CHANNEL_EOF', 'CHANNEL_CLOSE', 'CHANNEL_FAILURE', 'REQUEST_FAILURE', 'DISCONNECT']) {
+      expect(seen[name], name).toHaveLength(1)
+    }
+  })
+
+  it('hostVerifier: false ends the exchange with an error that says so', async () => {
+    await cryptoReady
+    const text = readFileSync('node_modules/ssh2/lib/protocol/kex.js', 'utf8')
+    expect(text).toContain("'Host denied (verification failed)'")
+    expect(text).toContain('Handshake failed: no matching key exchange algorithm')
+  })
+
+  it('cleanup makes sending throw', async () => {
+    const { client, flow } = await pair()
+    flow()
+    client.cleanup()
+    expect(() => client.parse(Buffer.of(1), 0, 1)).toThrow()
+  })
+})
