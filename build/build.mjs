@@ -27,7 +27,9 @@ const parts = {
   async library() {
     const library = await buildLibrary()
     inputs.push(...library.inputs)
-    return library.outputs.map(({ file, bytes }) => `${file.replace('dist/', '')} ${kib(bytes)}`).join(', ')
+    const chunks = library.outputs.filter(({ file }) => file.includes('/chunk-'))
+    const entries = library.outputs.filter(output => !chunks.includes(output)).map(({ file, bytes }) => `${file.replace('dist/', '')} ${kib(bytes)}`)
+    return `${entries.join(', ')}, ${chunks.length} chunks ${kib(chunks.reduce((sum, { bytes }) => sum + bytes, 0))}`
   },
   async types() {
     return `${await buildTypes()} files`

@@ -22,7 +22,7 @@ export async function writeLicences(inputs) {
     const manifest = JSON.parse(readFileSync(folder + 'package.json', 'utf8'))
     const file = existsSync(folder) && readdirSync(folder).find(entry => /^licen[cs]e/i.test(entry))
     if (!file) throw new Error(`${name} is bundled and has no licence file`)
-    return `${name} ${manifest.version} (${manifest.license})\n\n${readFileSync(folder + file, 'utf8').trim()}\n`
+    return `${name} ${manifest.version} (${manifest.license ?? manifest.licenses?.[0]?.type})\n\n${readFileSync(folder + file, 'utf8').trim()}\n`
   })
   const rule = `\n${'-'.repeat(80)}\n\n`
   await writeFile(dist + 'THIRD-PARTY-LICENSES', `Parts of these packages are contained in the files beside this one.\n${rule}${parts.join(rule)}`)

@@ -43,7 +43,7 @@ export interface CommandLane {
 
 /** Messages on an exec channel: one tag byte, then the bytes. Used by modules/exec and by the controller's side of it. */
 export const EXEC_TAG = {
-  // towards the target
+  // towards the target; stdin without a byte is its end of file
   stdin: 0, signal: 1, terminate: 2,
   // towards the controller
   stdout: 1, stderr: 2, started: 3,

@@ -36,7 +36,8 @@ export function orderIdentities(
   const listed: Identity[] = []
   for (const certificate of certificates) {
     const signer = signerOf(certificate.blob, files, agentKeys)
-    if (signer !== undefined) listed.push({ publicBlob: certificate.blob, type: certificate.type, comment: certificate.path, signer, given: true })
+    if (signer === undefined) continue
+    listed.push({ publicBlob: certificate.blob, type: certificate.type, comment: certificate.path, signer, given: true })
   }
 
   const rest = files.flatMap((file) => offersOf(file))
@@ -56,22 +57,27 @@ export function orderIdentities(
 
   const fromFiles: Identity[] = []
   for (const { file, blob, type } of rest) {
-    const signer = blob !== undefined && type !== undefined && isCertificate(type) ? signerOf(blob, [file], agentKeys) : ownSigner(file)
+    const certified = blob !== undefined && type !== undefined && isCertificate(type)
+    const signer = certified ? signerOf(blob, [file], agentKeys) : ownSigner(file)
     if (signer !== undefined) fromFiles.push({ publicBlob: blob, type, comment: file.path, signer, given: file.given })
   }
   return [...listed, ...certificatesFirst([...named, ...others]), ...certificatesFirst(fromFiles)]
     .filter(({ type }) => type === undefined || isAccepted(type, policy.pubkeyAcceptedAlgorithms))
 }
 
-export type IdentityConfig = Pick<SshConfig, 'identityFiles' | 'identityFilesGiven' | 'certificateFiles' | 'identitiesOnly' | 'pubkeyAcceptedAlgorithms'>
+export type IdentityConfig =
+  Pick<SshConfig, 'identityFiles' | 'identityFilesGiven' | 'certificateFiles' | 'identitiesOnly' | 'pubkeyAcceptedAlgorithms'>
 
 /**
  * Reads what a configuration names and orders it together with the agent's keys. Never rejects. `problems` are for the error
  * when nothing has logged in: '/home/me/.ssh/id_x: others may read it (chmod go-rwx)'.
  */
-export async function identitiesFor(config: IdentityConfig, agentKeys: readonly AgentKey[]): Promise<{ identities: Identity[]; problems: string[] }> {
+export async function identitiesFor(
+  config: IdentityConfig, agentKeys: readonly AgentKey[],
+): Promise<{ identities: Identity[]; problems: string[] }> {
   const [files, certificates] = await Promise.all([
-    loadIdentityFiles(config.identityFiles, config.identityFilesGiven, config.certificateFiles.length === 0), loadCertificates(config.certificateFiles),
+    loadIdentityFiles(config.identityFiles, config.identityFilesGiven, config.certificateFiles.length === 0),
+    loadCertificates(config.certificateFiles),
   ])
   const identities = orderIdentities(config, files, certificates, agentKeys)
   const problems = files.flatMap(({ path, problem }) => (problem === undefined ? [] : [`${path}: ${problem}`]))
@@ -95,7 +101,9 @@ function ownSigner(file: FileIdentity): Identity['signer'] | undefined {
   return file.text === undefined ? undefined : { kind: 'file', path: file.path, text: file.text, encrypted: file.encrypted }
 }
 
-function signerOf(certificate: Uint8Array, files: readonly FileIdentity[], agentKeys: readonly AgentKey[]): Identity['signer'] | undefined {
+function signerOf(
+  certificate: Uint8Array, files: readonly FileIdentity[], agentKeys: readonly AgentKey[],
+): Identity['signer'] | undefined {
   const plain = plainKey(certificate)
   if (plain === undefined) return undefined
   const held = agentKeys.find(({ blob }) => sameBytes(blob, plain) || sameBytes(blob, certificate))

@@ -52,7 +52,9 @@ async function loadIdentity(path: string, given: boolean, withCertificates: bool
   const bare = own.text === undefined ? undefined : parsePublic(own.text)
   const beside = bare === undefined && own.text === undefined ? await readKeyFile(`${path}.pub`) : undefined
   if (own.missing && beside?.missing !== false) {
-    return given ? { path, given, text: undefined, encrypted: false, publicBlob: undefined, type: undefined, certificate: undefined, problem: 'there is no such file' } : undefined
+    if (!given) return undefined
+    const nothing = { text: undefined, encrypted: false, publicBlob: undefined, type: undefined, certificate: undefined }
+    return { path, given, ...nothing, problem: 'there is no such file' }
   }
   let text = bare === undefined ? own.text : undefined
   let problem = own.missing ? undefined : own.problem
@@ -65,7 +67,8 @@ async function loadIdentity(path: string, given: boolean, withCertificates: bool
   }
   const inside = own.text === undefined ? undefined : publicPart(own.text)
   const publicBlob = bare ?? inside ?? await publicBeside(path, beside?.text)
-  const certificate = withCertificates && (publicBlob !== undefined || text !== undefined) ? await loadCertificate(`${path}-cert.pub`) : undefined
+  const usable = publicBlob !== undefined || text !== undefined
+  const certificate = withCertificates && usable ? await loadCertificate(`${path}-cert.pub`) : undefined
   return {
     path, given, text, encrypted: text !== undefined && isEncrypted(text), publicBlob,
     type: publicBlob === undefined ? undefined : keyType(publicBlob), certificate, problem,

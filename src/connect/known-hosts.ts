@@ -184,7 +184,8 @@ async function append(file: string, host: string, port: number, key: Uint8Array,
     }
   } catch (cause) {
     throw new RametError('config-invalid', `cannot save the key of ${name} in ${file}: ${(cause as Error).message}`, {
-      stage: 'host-key', cause, hint: 'Make the file writable, name another one with the knownHosts option, or add the key with ssh-keyscan yourself.',
+      stage: 'host-key', cause,
+      hint: 'Make the file writable, name another one with the knownHosts option, or add the key with ssh-keyscan yourself.',
     })
   }
   return true

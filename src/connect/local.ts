@@ -1,4 +1,5 @@
 import { RametError } from '../router/errors.ts'
+import { failedProcess } from './failed-process.ts'
 import { SpawnedProcess } from './spawn.ts'
 import type { Connection, RemoteProcess } from './transport.ts'
 
@@ -31,7 +32,8 @@ class LocalConnection implements Connection {
 
   open(command: string): RemoteProcess {
     if (this.state === 'closed') {
-      throw new RametError('closed', `${this.name}: the connection was closed here`, { path: [this.name], hint: 'Open it again.' })
+      return failedProcess(new RametError('closed', `${this.name}: the connection was closed here`, {
+        path: [this.name], outcome: 'not-sent', hint: 'Open it again.' }))
     }
     const started = new SpawnedProcess(['/bin/sh', '-c', command], { name: this.name, env: this.options.env, group: true })
     this.processes.add(started)

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { RametError, type ErrorCode, type Stage } from '../router/errors.ts'
+import { failedProcess } from './failed-process.ts'
 import { SpawnedProcess } from './spawn.ts'
 import type { Connection, ProcessEnd, RemoteProcess } from './transport.ts'
 
@@ -58,7 +59,9 @@ class OpensshConnection implements Connection {
   private readonly listeners: (() => void)[] = []
   /** The process whose ssh holds the shared connection. */
   private master: SpawnedProcess | undefined
-  private controlDir: string | undefined
+  /** For the shared connection's socket and ssh's messages; only we can look into it. */
+  private dir: string | undefined
+  private opened = 0
   private stopTimer: (() => void) | undefined
   private closing: Promise<void> | undefined
   private failed: RametError | undefined
@@ -82,14 +85,15 @@ class OpensshConnection implements Connection {
 
   open(command: string): RemoteProcess {
     if (this.state === 'closed') {
-      throw this.failed ?? new RametError('closed', `${this.name}: the connection was closed here`, { path: [this.name], hint: 'Open it again.' })
+      return failedProcess(this.failed ?? new RametError('closed', `${this.name}: the connection was closed here`, {
+        path: [this.name], outcome: 'not-sent', hint: 'Open it again.' }))
     }
     const first = this.state === 'new'
-    const control = this.controlArgs()
-    const started = new SpawnedProcess([this.options.program ?? 'ssh', ...this.args(), ...control, '--', this.options.host, command], {
-      name: this.name, env: this.options.env, failure: (end, stderr) => this.failed ?? failureOf(this.name, end, stderr),
+    const own = this.privateArgs()
+    const started = new SpawnedProcess([this.options.program ?? 'ssh', ...this.args(), ...own, '--', this.options.host, command], {
+      name: this.name, env: this.options.env, failure: (end, stderr) => this.failed ?? failureOf(this.name, end, this.said(own, stderr)),
     })
-    if (control.includes('ControlMaster=yes')) this.master = started
+    if (own.includes('ControlMaster=yes')) this.master = started
     this.processes.add(started)
     void started.exited.then(() => {
       this.processes.delete(started)
@@ -97,7 +101,7 @@ class OpensshConnection implements Connection {
       this.before.bytesIn += started.bytesIn
       this.before.bytesOut += started.bytesOut
     })
-    if (first) this.awaitFirst(started)
+    if (first) this.awaitFirst(started, () => this.said(own, started.tail))
     return started
   }
 
@@ -108,7 +112,7 @@ class OpensshConnection implements Connection {
     this.became.reject(new RametError('closed', `${this.name}: the connection was closed here`, {
       path: [this.name], outcome: 'unknown', hint: 'Open it again.' }))
     this.closing = Promise.all([...this.processes].map((item) => item.destroy())).then(() => {
-      if (this.controlDir !== undefined) rmSync(this.controlDir, { recursive: true, force: true })
+      if (this.dir !== undefined) rmSync(this.dir, { recursive: true, force: true })
       for (const listener of this.listeners) listener()
     })
     return this.closing
@@ -128,7 +132,7 @@ class OpensshConnection implements Connection {
     return { bytesIn, bytesOut }
   }
 
-  private awaitFirst(first: SpawnedProcess): void {
+  private awaitFirst(first: SpawnedProcess, said: () => string): void {
     this.state = 'connecting'
     const { signal, timeout = 30_000 } = this.options
     if (signal?.aborted) return void process.nextTick(this.onAbort)
@@ -142,7 +146,7 @@ class OpensshConnection implements Connection {
     void first.spoke.promise.then(async () => {
       if (this.state !== 'connecting') return
       const ended = first.state === 'running' ? undefined : await first.exited
-      const error = ended === undefined || first.bytesIn > 0 ? undefined : first.failed ?? failureOf(this.name, ended, first.tail)
+      const error = ended === undefined || first.bytesIn > 0 ? undefined : first.failed ?? failureOf(this.name, ended, said())
       if (error !== undefined) return this.giveUp(error)
       this.stopWaiting()
       this.state = 'open'
@@ -181,23 +185,36 @@ class OpensshConnection implements Connection {
     set('RemoteCommand', 'none')
     set('PermitLocalCommand', 'no')
     set('ClearAllForwardings', 'yes')
-    set('LogLevel', 'ERROR')
+    // Below INFO ssh would not say why it gave up.
+    set('LogLevel', 'INFO')
     return list
   }
 
-  private controlArgs(): string[] {
-    if (this.controlDir === undefined) {
-      const parent = process.env['XDG_RUNTIME_DIR'] ?? tmpdir()
-      // A path that is too long would make ssh refuse to start; without sharing each process connects by itself.
-      if (join(parent, 'ramet-XXXXXX', 's').length > MAX_CONTROL_PATH) return ['-o', 'ControlPath=none', '-o', 'ControlMaster=no']
-      try {
-        this.controlDir = mkdtempSync(join(parent, 'ramet-'))
-      } catch {
-        return ['-o', 'ControlPath=none', '-o', 'ControlMaster=no']
-      }
+  /** Shares one connection, and keeps what ssh itself says apart from the stderr of the command. */
+  private privateArgs(): string[] {
+    const alone = ['-o', 'ControlPath=none', '-o', 'ControlMaster=no']
+    try {
+      this.dir ??= mkdtempSync(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'ramet-'))
+    } catch {
+      return alone
     }
-    const path = `ControlPath=${join(this.controlDir, 's').replace(/%/g, '%%')}`
-    return ['-o', path, '-o', `ControlMaster=${this.master === undefined ? 'yes' : 'no'}`, '-o', 'ControlPersist=no']
+    const log = ['-E', join(this.dir, `log${++this.opened}`)]
+    const control = join(this.dir, 's')
+    // A path that is too long would make ssh refuse to start; without sharing each process connects by itself.
+    if (control.length > MAX_CONTROL_PATH) return [...log, ...alone]
+    return [...log, '-o', `ControlPath=${control.replace(/%/g, '%%')}`,
+      '-o', `ControlMaster=${this.master === undefined ? 'yes' : 'no'}`, '-o', 'ControlPersist=no']
+  }
+
+  /** What ssh said while it made the connection for a process, or else what came on stderr. */
+  private said(args: readonly string[], stderr: string): string {
+    const file = args[0] === '-E' ? args[1] : undefined
+    if (file === undefined) return stderr
+    try {
+      return readFileSync(file, 'latin1').slice(-4096) || stderr
+    } catch {
+      return stderr
+    }
   }
 }
 

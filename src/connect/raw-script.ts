@@ -106,5 +106,6 @@ export function terminateLine(pid: number, group: boolean, grace: number): strin
   const who = `${group ? '-' : ''}${pid}`
   const tenths = Math.ceil(grace / 100)
   return `exec sh -c 'exec 2>/dev/null;kill -s TERM -- ${who};kill -s CONT -- ${who};i=0;` +
-    `while [ $i -lt ${tenths} ]&&kill -s 0 -- ${who};do sleep 0.1||{ sleep 1;i=$((i+9));};i=$((i+1));done;kill -s KILL -- ${who}'`
+    `while [ $i -lt ${tenths} ]&&kill -s 0 -- ${who};do sleep 0.1||{ sleep 1;i=$((i+9));};i=$((i+1));done;` +
+    `kill -s KILL -- ${who};i=0;while [ $i -lt 4 ]&&kill -s 0 -- ${who};do sleep 0.05||sleep 1;i=$((i+1));done'`
 }

@@ -98,7 +98,8 @@ const NEEDS_PROGRAM = 'Install the OpenSSH client, take the line out, or pass ss
 function matchCriteria(directive: Directive, question: Question, options: Options): boolean {
   const host = expandHost(options.get('hostname')?.[0] ?? '%h', question.alias)
   const subjects: Record<string, string> = {
-    host: host.toLowerCase(), originalhost: question.alias.toLowerCase(), user: options.get('user')?.[0] ?? question.localUser, localuser: question.localUser,
+    host: host.toLowerCase(), originalhost: question.alias.toLowerCase(),
+    user: options.get('user')?.[0] ?? question.localUser, localuser: question.localUser,
   }
   const words = [...directive.args]
   let result = true
@@ -107,7 +108,9 @@ function matchCriteria(directive: Directive, question: Question, options: Option
     const equals = word.indexOf('=')
     const criterion = word.slice(negated ? 1 : 0, equals === -1 ? undefined : equals).toLowerCase()
     if (criterion === 'all') {
-      if (directive.args.length > 1) throw invalid(directive.file, directive.line, '"all" stands beside other criteria', 'Write Match all alone.')
+      if (directive.args.length > 1) {
+        throw invalid(directive.file, directive.line, '"all" stands beside other criteria', 'Write Match all alone.')
+      }
       return !negated
     }
     const subject = subjects[criterion]
@@ -117,7 +120,9 @@ function matchCriteria(directive: Directive, question: Question, options: Option
       throw invalid(directive.file, directive.line, `"Match ${criterion}" needs the ssh program, which is not here`, NEEDS_PROGRAM)
     }
     const patterns = equals === -1 ? words.shift() : word.slice(equals + 1)
-    if (patterns === undefined || patterns === '') throw invalid(directive.file, directive.line, `"Match ${criterion}" has no value`, 'Give it a pattern.')
+    if (patterns === undefined || patterns === '') {
+      throw invalid(directive.file, directive.line, `"Match ${criterion}" has no value`, 'Give it a pattern.')
+    }
     const list = criterion.endsWith('host') ? patterns.toLowerCase().split(',') : patterns.split(',')
     if (matchPatternList(subject, list) === negated) result = false
   }
@@ -140,14 +145,17 @@ const PATH = /^[^%$]+$/
 const WORD = /^[A-Za-z0-9_-]+$/
 /** Keywords and the values of theirs that hold no surprise; one value unless it is a list. Others go to the program. */
 const PLAIN: Record<string, RegExp> = {
-  sendenv: /./, setenv: /./, hashknownhosts: FLAG, gssapiauthentication: FLAG, gssapidelegatecredentials: FLAG, forwardagent: FLAG, forwardx11: FLAG,
-  forwardx11trusted: FLAG, user: /^[A-Za-z0-9._-]+$/, port: NUMBER, hostname: /^[A-Za-z0-9.:_-]+$/, identityfile: PATH, certificatefile: PATH,
-  identitiesonly: FLAG, stricthostkeychecking: /^(yes|no|ask|off|accept-new)$/, userknownhostsfile: PATH, globalknownhostsfile: PATH,
-  serveraliveinterval: NUMBER, serveralivecountmax: NUMBER, connecttimeout: NUMBER, controlmaster: /^(yes|no|auto|ask|autoask)$/, controlpath: PATH,
-  controlpersist: /^(yes|no|[0-9]{1,6}[smh]?)$/, compression: FLAG, loglevel: /^(QUIET|FATAL|ERROR|INFO|VERBOSE|DEBUG[123]?)$/, addkeystoagent: FLAG,
-  visualhostkey: FLAG, checkhostip: FLAG, tcpkeepalive: FLAG, hostkeyalias: /^[A-Za-z0-9.:_-]+$/, identityagent: PATH, pubkeyauthentication: FLAG,
-  passwordauthentication: FLAG, kbdinteractiveauthentication: FLAG, preferredauthentications: /^[a-z,-]+$/, addressfamily: /^(any|inet|inet6)$/,
-  proxyjump: /^[A-Za-z0-9@.:_,-]+$/, numberofpasswordprompts: NUMBER, requesttty: WORD, updatehostkeys: FLAG, host: /./, include: PATH,
+  sendenv: /./, setenv: /./, hashknownhosts: FLAG, gssapiauthentication: FLAG, gssapidelegatecredentials: FLAG,
+  forwardagent: FLAG, forwardx11: FLAG, forwardx11trusted: FLAG, user: /^[A-Za-z0-9._-]+$/, port: NUMBER,
+  hostname: /^[A-Za-z0-9.:_-]+$/, identityfile: PATH, certificatefile: PATH, identitiesonly: FLAG,
+  stricthostkeychecking: /^(yes|no|ask|off|accept-new)$/, userknownhostsfile: PATH, globalknownhostsfile: PATH,
+  serveraliveinterval: NUMBER, serveralivecountmax: NUMBER, connecttimeout: NUMBER,
+  controlmaster: /^(yes|no|auto|ask|autoask)$/, controlpath: PATH, controlpersist: /^(yes|no|[0-9]{1,6}[smh]?)$/,
+  compression: FLAG, loglevel: /^(QUIET|FATAL|ERROR|INFO|VERBOSE|DEBUG[123]?)$/, addkeystoagent: FLAG, visualhostkey: FLAG,
+  checkhostip: FLAG, tcpkeepalive: FLAG, hostkeyalias: /^[A-Za-z0-9.:_-]+$/, identityagent: PATH,
+  pubkeyauthentication: FLAG, passwordauthentication: FLAG, kbdinteractiveauthentication: FLAG,
+  preferredauthentications: /^[a-z,-]+$/, addressfamily: /^(any|inet|inet6)$/, proxyjump: /^[A-Za-z0-9@.:_,-]+$/,
+  numberofpasswordprompts: NUMBER, requesttty: WORD, updatehostkeys: FLAG, host: /./, include: PATH,
 }
 const MANY = new Set(['sendenv', 'setenv', 'userknownhostsfile', 'globalknownhostsfile', 'host', 'include'])
 

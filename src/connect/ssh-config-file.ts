@@ -53,7 +53,9 @@ export function readConfig(paths: readonly ConfigPath[], home: string): ConfigSo
   const reader: Reader = { home, keywords: new Set(), watched: new Map(), unsafe: undefined, count: 0 }
   const files = paths.map((each) => {
     const directives = readFile(each.path, each.user, each.user && !each.required, 0, reader)
-    if (directives === undefined && each.required) throw invalid(each.path, 0, 'cannot be opened', 'Name an existing file, or false for none, as sshConfig.')
+    if (directives === undefined && each.required) {
+      throw invalid(each.path, 0, 'cannot be opened', 'Name an existing file, or false for none, as sshConfig.')
+    }
     return directives ?? []
   })
   return { files, keywords: reader.keywords, unsafe: reader.unsafe, signature: signatureOf(reader.watched) }
@@ -75,7 +77,9 @@ export function invalid(file: string, line: number, what: string, hint: string, 
 }
 
 function readFile(path: string, user: boolean, checkMode: boolean, depth: number, reader: Reader): Directive[] | undefined {
-  if (depth > MAX_DEPTH || ++reader.count > MAX_FILES) throw invalid(path, 0, 'includes too many files', 'Look for a file that includes itself.')
+  if (depth > MAX_DEPTH || ++reader.count > MAX_FILES) {
+    throw invalid(path, 0, 'includes too many files', 'Look for a file that includes itself.')
+  }
   reader.watched.set(path, stamp(path))
   let text: string
   try {
@@ -176,7 +180,8 @@ function expandGlob(pattern: string, user: boolean, reader: Reader): string[] {
       } catch {
         return []
       }
-      return names.filter((name) => (!name.startsWith('.') || part.startsWith('.')) && matchGlob(name, part)).sort().map((name) => join(folder, name))
+      return names.filter((name) => (!name.startsWith('.') || part.startsWith('.')) && matchGlob(name, part))
+        .sort().map((name) => join(folder, name))
     })
   }
   return found.filter((file) => {

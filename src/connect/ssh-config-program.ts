@@ -9,7 +9,9 @@ const MAX_COMPLAINT = 4096
  * Asks `ssh -G` and resolves with what it printed, or with undefined where there is no such program. Rejects with
  * 'config-invalid' and ssh's own words when it refuses the configuration, hangs longer than `timeout` ms, or prints without end.
  */
-export function askSsh(program: string, args: readonly string[], about: string, timeout: number, clock: Clock): Promise<string | undefined> {
+export function askSsh(
+  program: string, args: readonly string[], about: string, timeout: number, clock: Clock,
+): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0
@@ -36,9 +38,10 @@ export function askSsh(program: string, args: readonly string[], about: string, 
     child.stderr.on('data', (chunk: Buffer) => {
       if (complaint.length < MAX_COMPLAINT) complaint += chunk.toString('utf8')
     })
-    const refuse = (what: string, cause?: unknown): void => reject(new RametError('config-invalid', `OpenSSH configuration of ${about}: ${what}`, {
-      outcome: 'not-sent', cause, hint: `Try "ssh -G ${about}" by hand, or pass sshConfig: false to do without.`,
-    }))
+    const refuse = (what: string, cause?: unknown): void => {
+      const hint = `Try "ssh -G ${about}" by hand, or pass sshConfig: false to do without.`
+      reject(new RametError('config-invalid', `OpenSSH configuration of ${about}: ${what}`, { outcome: 'not-sent', cause, hint }))
+    }
     child.on('error', (error: NodeJS.ErrnoException) => {
       cancel()
       if (error.code === 'ENOENT') resolve(undefined)

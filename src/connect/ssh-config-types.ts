@@ -86,7 +86,8 @@ export function typed(alias: string, options: Options, mentioned: ReadonlySet<st
     (options.get(keyword) ?? fallback).filter((path) => path.toLowerCase() !== 'none').map((path) => expandPath(path, values))
 
   const identities = options.get('identityfile')
-  const identityFilesGiven = identities !== undefined && !areDefaults(identities) && (mentioned.has('identityfile') || mentioned.has('identityfile2'))
+  const named = mentioned.has('identityfile') || mentioned.has('identityfile2')
+  const identityFilesGiven = named && identities !== undefined && !areDefaults(identities)
   const strict = first('stricthostkeychecking')?.toLowerCase()
   const preferred = given('preferredauthentications')
   const family = first('addressfamily')?.toLowerCase()
@@ -131,7 +132,8 @@ export function typed(alias: string, options: Options, mentioned: ReadonlySet<st
 
 /** The list that `ssh -G` prints for a host without IdentityFile; older versions have more names in it than we try. */
 function areDefaults(files: readonly string[]): boolean {
-  return files.length >= DEFAULT_IDENTITIES.length && files.every((file) => /^~\/\.ssh\/id_(rsa|ecdsa|ecdsa_sk|ed25519|ed25519_sk|xmss|dsa)$/.test(file))
+  const usual = /^~\/\.ssh\/id_(rsa|ecdsa|ecdsa_sk|ed25519|ed25519_sk|xmss|dsa)$/
+  return files.length >= DEFAULT_IDENTITIES.length && files.every((file) => usual.test(file))
 }
 
 /** '90', '1m30s', '2h': seconds. */
@@ -139,7 +141,9 @@ function seconds(text: string | undefined): number | undefined {
   if (text === undefined || !/^([0-9]+[smhdw]?)+$/i.test(text)) return undefined
   const units: Record<string, number> = { '': 1, s: 1, m: 60, h: 3600, d: 86400, w: 604800 }
   let total = 0
-  for (const [, digits, unit] of text.matchAll(/([0-9]+)([smhdw]?)/gi)) total += Number(digits) * (units[(unit ?? '').toLowerCase()] as number)
+  for (const [, digits, unit] of text.matchAll(/([0-9]+)([smhdw]?)/gi)) {
+    total += Number(digits) * (units[(unit ?? '').toLowerCase()] as number)
+  }
   return total
 }
 

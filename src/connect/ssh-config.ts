@@ -80,7 +80,8 @@ export class SshConfigResolver {
     if (analysis.exact) return typed(alias, evaluate(source, question).options, source.keywords, this.account)
 
     const own = analysis.matches || analysis.volatile ? undefined : evaluate(source, question)
-    const key = JSON.stringify([user, port, own !== undefined && isShared(own, alias) ? own.active.map(({ file, line }) => `${file}:${line}`) : alias])
+    const lines = own !== undefined && isShared(own, alias) ? own.active.map(({ file, line }) => `${file}:${line}`) : undefined
+    const key = JSON.stringify([user, port, lines ?? alias])
     const args = [
       '-T', '-G', ...(typeof configFile === 'string' ? ['-F', configFile] : []), ...(user === undefined ? [] : ['-l', user]),
       ...(port === undefined ? [] : ['-p', String(port)]), '--', alias,
@@ -110,7 +111,10 @@ export class SshConfigResolver {
     if (known !== undefined && currentSignature(known.source.signature) === known.source.signature) return known
     const paths: ConfigPath[] = configFile === false ? []
       : configFile !== undefined ? [{ path: configFile, user: true, required: true }]
-        : [{ path: join(this.account.home, '.ssh', 'config'), user: true, required: false }, { path: this.systemConfig, user: false, required: false }]
+        : [
+            { path: join(this.account.home, '.ssh', 'config'), user: true, required: false },
+            { path: this.systemConfig, user: false, required: false },
+          ]
     const source = readConfig(paths, this.account.home)
     const loaded: Loaded = { source, analysis: analyse(source), spaced: spacedPaths(source.files), answers: new Map() }
     this.loaded.set(id, loaded)
@@ -120,7 +124,8 @@ export class SshConfigResolver {
 
 /** May another alias to which the same lines apply take this one's answer? Not where a line speaks of the alias itself. */
 function isShared(own: Evaluation, alias: string): boolean {
-  return own.active.every(({ keyword, text }) => !text.includes('%') && !(keyword === 'proxyjump' && text.toLowerCase().includes(alias.toLowerCase())))
+  return own.active.every(({ keyword, text }) =>
+    !text.includes('%') && !(keyword === 'proxyjump' && text.toLowerCase().includes(alias.toLowerCase())))
 }
 
 function keep(answers: Map<string, Promise<Options | undefined>>, key: string, answer: Promise<Options | undefined>): void {
@@ -146,7 +151,9 @@ function orAborted<T>(promise: Promise<T>, alias: string, signal: AbortSignal | 
 }
 
 function cancelled(alias: string, signal: AbortSignal): RametError {
-  return new RametError('cancelled', `resolving ${alias} was cancelled`, { stage: 'resolve', outcome: 'not-sent', cause: signal.reason, hint: 'The caller asked for it.' })
+  return new RametError('cancelled', `resolving ${alias} was cancelled`, {
+    stage: 'resolve', outcome: 'not-sent', cause: signal.reason, hint: 'The caller asked for it.',
+  })
 }
 
 let shared: SshConfigResolver | undefined

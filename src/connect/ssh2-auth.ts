@@ -24,6 +24,8 @@ export interface AuthOwner {
   /** The server is one whose habits are known. */
   known(): boolean
   authenticated(): void
+  /** Sends the first process behind a login that is as good as accepted; false where that is not safe. */
+  goAhead(): boolean
   /** The request that was sent ahead was refused, or is not enough. */
   refusedAhead(): void
   failed(error: RametError): void
@@ -45,8 +47,6 @@ const MAX_PROMPTS = 3
  */
 export class Authenticator {
   state: 'idle' | 'ahead' | 'asked' | 'offering' | 'done' | 'failed' = 'idle'
-  /** More than this login was sent ahead of its answer, which may have upset the server. */
-  wentAhead = false
   private readonly options: AuthOptions
   private readonly owner: AuthOwner
   /** Keys to come; then the one whose turn it is, and the algorithms still to try with it. */
@@ -90,7 +90,6 @@ export class Authenticator {
       return false
     }
     this.state = 'ahead'
-    this.wentAhead = true
     this.method = 'publickey'
     this.current = attempt
     this.tried.push(`key ${attempt.key.comment}`)
@@ -132,7 +131,7 @@ export class Authenticator {
     const attempt = this.current
     if (this.state !== 'offering' || attempt === undefined) return
     this.state = 'asked'
-    void this.sign(attempt)
+    void this.sign(attempt, true)
   }
 
   /** Questions for a person; the answers go back in order. */
@@ -190,14 +189,14 @@ export class Authenticator {
     if (this.tried[this.tried.length - 1] !== label) this.tried.push(label)
     if (attempt.key.local) {
       this.state = 'asked'
-      void this.sign(attempt)
+      void this.sign(attempt, false)
       return
     }
     this.state = 'offering'
     sendPublicKey(protocol, publicKeyRequest(this.options.user, attempt.algorithm, attempt.key.publicBlob, false))
   }
 
-  private async sign(attempt: Attempt): Promise<void> {
+  private async sign(attempt: Attempt, offered: boolean): Promise<void> {
     const protocol = this.owner.protocol()
     if (protocol === undefined) return
     const request = publicKeyRequest(this.options.user, attempt.algorithm, attempt.key.publicBlob, true)
@@ -214,7 +213,10 @@ export class Authenticator {
     } finally {
       asked?.()
     }
-    if (this.live()) sendPublicKey(protocol, request, signature)
+    if (!this.live()) return
+    sendPublicKey(protocol, request, signature)
+    // The server has said that it takes this key, so the rest need not wait for it to say so again.
+    if (offered && this.owner.goAhead()) this.state = 'ahead'
   }
 
   private takePassword(): string {

@@ -46,6 +46,8 @@ export class SshSession {
   private readonly auth: Authenticator
   private readonly channels = new Map<number, SshChannel>()
   private nextChannel = 0
+  /** A process was sent ahead of the login's answer, which may have upset the server. */
+  private wentAhead = false
 
   constructor(options: SessionOptions, owner: SessionOwner) {
     this.options = options
@@ -71,6 +73,7 @@ export class SshSession {
         this.nextChannel = 0
         this.options.first()?.takeBack()
       },
+      goAhead: () => this.launchAhead(),
       failed: (error) => this.transport.fail(error),
       authenticated: () => {
         this.state = 'open'
@@ -134,23 +137,27 @@ export class SshSession {
   private secured(): void {
     this.state = 'login'
     this.owner.stage('auth')
+    this.transport.protocol.service('ssh-userauth')
+    if (this.known() === undefined || this.options.flight === 'slow') return
+    if (this.auth.attemptAhead()) this.launchAhead()
+    else this.auth.start()
+  }
+
+  /** Starts the first process behind a login that has not been answered yet. */
+  private launchAhead(): boolean {
     const known = this.known()
-    const { protocol } = this.transport
-    protocol.service('ssh-userauth')
-    if (known === undefined || this.options.flight === 'slow') return
     const first = this.options.first()
-    // Without a process to start nothing is gained by more than the signed request, which is harmless everywhere.
-    if (this.auth.attemptAhead()) {
-      if (first === undefined) return
-      this.channels.set(this.nextChannel++, first)
-      first.launchAhead(0, known.loan)
-    } else this.auth.start()
+    if (known === undefined || first === undefined || this.options.flight === 'slow') return false
+    this.wentAhead = true
+    this.channels.set(this.nextChannel++, first)
+    first.launchAhead(0, known.loan)
+    return true
   }
 
   private lost(error: RametError): void {
     if (this.state === 'closed') return
     const login = this.state === 'login'
-    const ahead = login && this.auth.wentAhead
+    const ahead = login && this.wentAhead
     this.state = 'closed'
     this.channels.clear()
     this.owner.lost(login && error.code === 'link-lost' ? this.loginLost(error) : error, ahead)

@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { RametError, isRametError, type Stage } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
+import { failedProcess } from './failed-process.ts'
 import type { SshKey } from './ssh-key.ts'
 import type { Prompt } from './ssh2-auth.ts'
 import { type ChannelOwner, SshChannel } from './ssh2-channel.ts'
@@ -71,7 +72,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
   private timerFrom = 0
   private prompts = 0
   private readonly listeners: ((cause?: Error) => void)[] = []
-  private cause: Error | undefined
+  private failed: RametError | undefined
   private readonly gone_ = deferred<void>()
   private readonly onAbort = (): void => this.fail(this.cancelled())
 
@@ -93,11 +94,8 @@ class Ssh2Connection implements Connection, ChannelOwner {
   }
 
   open(command: string): RemoteProcess {
+    if (this.state === 'closed') return failedProcess(this.failed ?? this.closedError())
     const channel = new SshChannel(command, this)
-    if (this.state === 'closed') {
-      channel.finish(this.cause ?? this.closedError())
-      return channel
-    }
     this.processes.add(channel)
     if (this.state === 'open') this.session?.launch(channel)
     return channel
@@ -109,7 +107,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
   }
 
   onClose(listener: (cause?: Error) => void): void {
-    if (this.state === 'closed') process.nextTick(() => listener(this.cause))
+    if (this.state === 'closed') process.nextTick(() => listener(this.failed))
     else this.listeners.push(listener)
   }
 
@@ -229,11 +227,11 @@ class Ssh2Connection implements Connection, ChannelOwner {
     }
   }
 
-  private end(reason: Error, cause: Error | undefined): void {
+  private end(reason: RametError, cause: RametError | undefined): void {
     if (this.state === 'closed') return
     const wasOpen = this.state === 'open'
     this.state = 'closed'
-    this.cause = cause
+    this.failed = cause
     this.stopWaiting()
     this.cancelRetry?.()
     this.abort.abort(reason)

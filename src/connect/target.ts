@@ -69,7 +69,9 @@ export function displayName(address: TargetAddress): string {
 /** Refuses a user name that could be read as an option, or by a shell in a ProxyCommand (OpenSSH's own rule, and no spaces). */
 export function checkUser(user: string, target = user): void {
   if (user === '') throw invalid(target, 'has an empty user name')
-  if (user.startsWith('-')) throw invalid(target, 'has a user name that begins with "-"', 'A user name never begins with a dash; it would be read as an option.')
+  if (user.startsWith('-')) {
+    throw invalid(target, 'has a user name that begins with "-"', 'A user name never begins with a dash; it would be read as an option.')
+  }
   if (hasUnsafeCharacter(user)) throw invalid(target, 'has a space or a control character in its user name')
   const bad = /['`";&<>|(){}:]|\\$/.exec(user)
   if (bad !== null) throw invalid(target, `has "${bad[0]}" in its user name`)
@@ -78,7 +80,9 @@ export function checkUser(user: string, target = user): void {
 /** Refuses a host name that could be read as an option, by a shell, or as a pattern of known_hosts. Addresses may have a zone. */
 export function checkHost(host: string, target = host): void {
   if (host === '') throw invalid(target, 'has an empty host name', FORMS)
-  if (host.startsWith('-')) throw invalid(target, 'has a host name that begins with "-"', 'A host name never begins with a dash; it would be read as an option.')
+  if (host.startsWith('-')) {
+    throw invalid(target, 'has a host name that begins with "-"', 'A host name never begins with a dash; it would be read as an option.')
+  }
   if (hasUnsafeCharacter(host)) throw invalid(target, 'has a space or a control character in its host name')
   if (isIPv6(host)) {
     if (/%.*[^A-Za-z0-9_.-]/.test(host)) throw invalid(target, 'has an odd zone in its address')
@@ -93,7 +97,9 @@ export function checkContainerName(name: string, target = name): void {
   if (name === '') throw invalid(target, 'names no container', 'Write the name or id behind the colon, as in docker:web.')
   if (hasUnsafeCharacter(name)) throw invalid(target, 'has a space or a control character in its container name')
   for (const part of name.split('/')) {
-    if (part.startsWith('-')) throw invalid(target, 'has a container name that begins with "-"', 'It would be read as an option; use the id of the container.')
+    if (part.startsWith('-')) {
+      throw invalid(target, 'has a container name that begins with "-"', 'It would be read as an option; use the id of the container.')
+    }
     if (part === '') throw invalid(target, 'has an empty part in its container name')
   }
 }
@@ -114,7 +120,8 @@ function parseSsh(text: string, whole: string, url: boolean): TargetAddress {
   let port: number | undefined
   if (user !== undefined) {
     if (user.includes(':')) {
-      throw invalid(whole, 'holds a password', 'Leave it out: give the password option or a prompt, so that it stands in no shell history or log.')
+      const hint = 'Leave it out: give the password option or a prompt, so that it stands in no shell history or log.'
+      throw invalid(whole, 'holds a password', hint)
     }
     if (url) user = decodePercent(user, whole)
     checkUser(user, whole)

@@ -1,3 +1,4 @@
+import { NO_BYTES } from '../base/bytes.ts'
 import { deferred } from '../base/deferred.ts'
 
 import { type CommandEnd, type CommandLane, type CommandRequest, EXEC_TAG, type RunningCommand } from '../connect/command.ts'
@@ -65,7 +66,8 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
   }
 
   endStdin(): void {
-    this.channel?.end()
+    // Not the channel's END: signals have to get through after it.
+    this.send(EXEC_TAG.stdin, NO_BYTES)
   }
 
   signal(name: string): void {

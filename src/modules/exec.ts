@@ -12,8 +12,8 @@ import { WarmShells, warmLine } from './warm-shells.ts'
 const RESET_GRACE = 500
 /** Milliseconds between looks at a group whose leader has ended and that was told to end. */
 const GROUP_LOOK = 10
-/** Milliseconds to wait for a killed group: processes in an uninterruptible wait, or zombies that nobody collects. */
-const KILLED_WAIT = 1000
+/** Milliseconds to wait for a killed group: what is left then are processes in an uninterruptible wait, or zombies that nobody collects. */
+const KILLED_WAIT = 200
 /**
  * Bytes read after the command's exit that surely hold everything it wrote itself: several times what a pipe of the
  * operating system holds. A background job that never stops printing must not keep the result.
@@ -260,7 +260,8 @@ class Command {
     const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength)
     const done = () => { if (!this.reset) this.channel.consumed(message.length) }
     const stdin = this.child?.stdin
-    if (bytes[0] === EXEC_TAG.stdin && stdin !== undefined && this.state === 'running' && stdin.writable) {
+    if (bytes[0] === EXEC_TAG.stdin && bytes.length === 1) this.child?.stdin.end()
+    else if (bytes[0] === EXEC_TAG.stdin && stdin !== undefined && this.state === 'running' && stdin.writable) {
       stdin.write(bytes.subarray(1), done)
       return
     }

@@ -34,7 +34,7 @@ describe.skipIf(!hasProgram('ssh-agent'))('beside the real ssh-agent', () => {
   beforeAll(async () => {
     process_ = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' })
     for (const kind of ['ed25519', 'ecdsa', 'rsa'] as const) keys[kind] = makeKey(dir.file(kind), kind, '', `my ${kind} key`)
-    await vi.waitFor(() => expect(existsSync(socket)).toBe(true), { interval: 5, timeout: 5000 })
+    await vi.waitUntil(() => existsSync(socket), { interval: 5, timeout: 5000 })
     const ca = makeKey(dir.file('ca'))
     execFileSync('ssh-keygen', ['-q', '-s', ca.path, '-I', 'me', '-n', 'deploy', `${keys.ed25519.path}.pub`], { stdio: 'ignore' })
     for (const key of Object.values(keys)) add(key.path)

@@ -198,6 +198,9 @@ for (const kind of kinds) {
       await connection.close()
       await started.exited
       expect([io.closed, closes]).toEqual([1, 1])
+      const late = new Collector(connection.open('true'))
+      await late.until(() => late.closed > 0)
+      expect(late.cause).toMatchObject({ code: 'closed' })
       expect(activeSockets()).toBe(handles)
       expect(ownChildren()).toEqual(children)
       expect(readdirSync(process.env['XDG_RUNTIME_DIR'] ?? tmpdir()).filter((name) => /^ramet-\w{6}$/.test(name))).toEqual([])

@@ -176,7 +176,7 @@ describe.skipIf(!hasProgram('ssh') || !hasProgram('ssh-agent') || !existsSync(SS
     for (let i = 0; i < 5; i++) keys.push(makeKey(real.file(`key${i}`), i === 3 ? 'ecdsa' : 'ed25519', i === 4 ? 'secret words' : '', `comment${i}`))
     makeKey(real.file('host'))
     writeFileSync(real.file('sshd_config'), `HostKey ${real.file('host')}\nUsePAM no\nStrictModes no\nPidFile none\n`)
-    await vi.waitFor(() => expect(existsSync(socket)).toBe(true), { interval: 5, timeout: 5000 })
+    await vi.waitUntil(() => existsSync(socket), { interval: 5, timeout: 5000 })
     for (const i of [3, 0, 1]) execFileSync('ssh-add', ['-q', keys[i]?.path as string], { env: { ...process.env, SSH_AUTH_SOCK: socket }, stdio: 'ignore' })
     const ca = makeKey(real.file('ca'))
     execFileSync('ssh-keygen', ['-q', '-s', ca.path, '-I', 'me', '-n', 'x', `${keys[2]?.path}.pub`], { stdio: 'ignore' })

@@ -101,6 +101,28 @@ describe.skipIf(!haveSshd)('ssh2 with a real sshd (left out where there is none)
     await connection.close()
   })
 
+  it('sends channel, command and first bytes together with an agent\'s signature, once the server wants the key', async () => {
+    // From the moment of signing no answer gets through any more.
+    await using relay = await startRelay(server.port)
+    const good = privateKey(server.key, { comment: 'id' })
+    let atSignature = 0
+    let wentOn = false
+    const connection = connectSsh2(options({ port: relay.port, keys: [{ ...good, local: false, sign: async (data, algorithm) => {
+      atSignature = relay.fromClient
+      for (const socket of relay.sockets) socket.cork()
+      return good.sign(data, algorithm)
+    } }] }))
+    const started = connection.open('cat')
+    const io = new Collector(started)
+    started.pipe.write(Buffer.alloc(20_000, 1))
+    void connection.ready.then(() => (wentOn = true))
+    await new Promise<void>((resolve) => (relay.onClient = () => relay.fromClient > 20_000 && resolve()))
+    expect([atSignature < 5000, wentOn, io.bytes]).toEqual([true, false, 0])
+    for (const socket of relay.sockets) socket.uncork()
+    await io.until(() => io.bytes === 20_000)
+    await connection.close()
+  })
+
   it('with flight slow waits for each answer', async () => {
     await using relay = await startRelay(server.port, 3)
     const connection = connectSsh2(options({ port: relay.port, flight: 'slow' }))

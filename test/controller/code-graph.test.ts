@@ -49,12 +49,12 @@ describe('a graph of modules', () => {
     expect(keysByName('c', parts(from))).toEqual(keysByName('a', parts(edges)))
   })
 
-  test('of 100,000 modules in a row and of as many in a cycle is walked without recursion', () => {
+  test('of 20,000 modules in a row and of as many in a cycle is walked without recursion', () => {
     const row = new Map<string, ModuleParts>()
-    for (let index = 0; index < 100_000; index++) row.set(String(index), { text: String(index), name: `${index}`, file: undefined, map: undefined, imports: index === 99_999 ? [] : [['next', String(index + 1)]] })
-    expect(codeGraph('0', undefined, row).modules.size).toBe(100_000)
-    row.set('99999', { text: 'last', name: 'last', file: undefined, map: undefined, imports: [['next', '0']] })
-    expect(codeGraph('0', undefined, row).modules.size).toBe(100_000)
+    for (let index = 0; index < 20_000; index++) row.set(String(index), { text: String(index), name: `${index}`, file: undefined, map: undefined, imports: index === 19_999 ? [] : [['next', String(index + 1)]] })
+    expect(codeGraph('0', undefined, row).modules.size).toBe(20_000)
+    row.set('19999', { text: 'last', name: 'last', file: undefined, map: undefined, imports: [['next', '0']] })
+    expect(codeGraph('0', undefined, row).modules.size).toBe(20_000)
   })
 
   test('of a function has no file to list', () => {

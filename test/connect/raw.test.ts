@@ -1,0 +1,261 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { systemClock } from '../../src/base/clock.ts'
+import { connectLocal } from '../../src/connect/local.ts'
+import { RawLane } from '../../src/connect/raw.ts'
+import { MarkScanner } from '../../src/connect/raw-frames.ts'
+import { RAW_LINE, rawPreamble, shellQuote, signalLine, terminateLine } from '../../src/connect/raw-script.ts'
+import type { Connection, RemoteProcess } from '../../src/connect/transport.ts'
+import type { ExecError, ExecOptions } from '../../src/controller/api.ts'
+import { runCommand } from '../../src/controller/exec.ts'
+import { RametError } from '../../src/router/errors.ts'
+
+function where(program: string): string | undefined {
+  return (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, program)).find((path) => existsSync(path))
+}
+
+/** A local connection whose lines are changed on their way, as another login shell or another /bin/sh would have it. */
+function changed(line: (text: string) => string, input: (text: string) => string = (text) => text, env?: NodeJS.ProcessEnv): Connection {
+  const local = connectLocal({ name: 'there', ...(env === undefined ? {} : { env }) })
+  return {
+    name: local.name, ready: local.ready, close: () => local.close(), onClose: (listener) => local.onClose(listener), stats: () => local.stats(),
+    open(text) {
+      const started = local.open(line(text))
+      const write = started.pipe.write.bind(started.pipe)
+      started.pipe.write = (bytes) => write(Buffer.from(input(Buffer.from(bytes).toString('latin1')), 'latin1'))
+      return started
+    },
+  }
+}
+
+const open: { lane: RawLane; connection: Connection }[] = []
+afterAll(async () => {
+  for (const { lane, connection } of open) {
+    await lane.close()
+    await connection.close()
+  }
+})
+
+function laneOver(connection: Connection) {
+  const lane = new RawLane(connection)
+  open.push({ lane, connection })
+  const context = { name: 'there', path: ['there'], clock: systemClock }
+  const exec = (command: string | string[], options: ExecOptions = {}) => runCommand(lane, command, options, context)
+  const failing = (command: string | string[], options: ExecOptions = {}) =>
+    exec(command, options).then(() => { throw new Error('it succeeded') }, (error: unknown) => error as ExecError)
+  return { lane, exec, failing }
+}
+
+const NASTY = "it's \"x\" \\ \\n !1 !! $HOME `id` %d * ~ {a,b} #\n second line é漢\t."
+
+async function behavesAsEverywhere({ exec, failing }: ReturnType<typeof laneOver>): Promise<void> {
+  expect(await exec('echo out; echo err >&2; exit 3')).toMatchObject({ stdout: 'out\n', stderr: 'err\n', exitCode: 3, signal: null })
+  expect(await exec(['printf', '%s', NASTY])).toMatchObject({ stdout: NASTY, stderr: '', exitCode: 0 })
+  expect(await exec(`printf %s ${shellQuote(NASTY)}; printf %s "$X"`, { env: { X: NASTY } })).toMatchObject({ stdout: NASTY + NASTY })
+  expect(await exec('cat; exit 143', { stdin: NASTY })).toMatchObject({ stdout: NASTY, exitCode: 143, signal: null })
+  expect(await exec('kill -9 $$')).toMatchObject({ exitCode: null, signal: 'SIGKILL', stderr: '' })
+  expect(await exec('ulimit -c 0; kill -SEGV $$')).toMatchObject({ exitCode: null, signal: 'SIGSEGV', stderr: '' })
+  expect(await exec('exit 137')).toMatchObject({ exitCode: 137, signal: null })
+  expect(await failing(['no-such-program'])).toMatchObject({ code: 'spawn-failed' })
+  expect(await failing('true', { cwd: '/no/such/folder' })).toMatchObject({ code: 'spawn-failed' })
+  const error = await failing('sleep 60 & echo $!; sleep 61', { timeout: 400 })
+  expect(error).toMatchObject({ code: 'timeout', result: { exitCode: null, signal: 'SIGTERM' } })
+  expect(existsSync(`/proc/${String(error.result.stdout).trim()}/exe`)).toBe(false)
+}
+
+describe('whatever the login shell', () => {
+  test.each(['bash', 'dash', 'zsh', 'fish', 'tcsh', 'mksh', 'ksh'])('commands pass through %s unchanged', async (shell) => {
+    if (where(shell) === undefined) return
+    await behavesAsEverywhere(laneOver(changed((line) => `exec ${shell} -c ${shellQuote(line)}`)))
+  }, 40_000)
+
+  test('its line holds nothing that sh, csh and fish would read differently', () => {
+    for (const line of [RAW_LINE, signalLine('SIGTERM', 12, true), terminateLine(12, true, 2000)]) {
+      const inner = /^exec sh -c '([^']*)'$/.exec(line)?.[1]
+      expect(inner).toBeDefined()
+      expect(inner).not.toMatch(/[\\!\n]/)
+    }
+  })
+})
+
+describe('whatever /bin/sh is', () => {
+  let folder: string
+  beforeAll(() => { folder = mkdtempSync(join(tmpdir(), 'ramet-shells-')) })
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  test.each(['bash', 'dash', 'busybox', 'mksh'])('%s runs commands alike', async (shell) => {
+    const path = where(shell)
+    if (path === undefined) return
+    mkdirSync(join(folder, shell))
+    const sh = join(folder, shell, 'sh')
+    symlinkSync(path, sh)
+    const use = (text: string) => text.replaceAll('/bin/sh', sh)
+    await behavesAsEverywhere(laneOver(changed((line) => line.replace('exec sh', `exec ${sh}`), use)))
+  }, 40_000)
+
+  test('perl makes the process group where there is no setsid', async () => {
+    const bin = join(folder, 'no-setsid')
+    mkdirSync(bin)
+    for (const name of ['perl', 'sh', 'cat', 'sleep', 'printf', 'cut']) symlinkSync(where(name) as string, join(bin, name))
+    const there = laneOver(changed((line) => line, undefined, { ...process.env, PATH: bin }))
+    await behavesAsEverywhere(there)
+    const { stdout } = await there.exec('echo $$; cut -d" " -f5 /proc/$$/stat')
+    const [pid, group] = String(stdout).split('\n')
+    expect(group).toBe(pid)
+  }, 40_000)
+
+  test('without setsid and perl the command itself is still ended', async () => {
+    const bin = join(folder, 'bare')
+    mkdirSync(bin)
+    for (const name of ['sh', 'sleep']) symlinkSync(where(name) as string, join(bin, name))
+    const there = laneOver(changed((line) => line, undefined, { ...process.env, PATH: bin }))
+    expect(await there.exec('echo x; exit 2')).toMatchObject({ stdout: 'x\n', exitCode: 2 })
+    expect(await there.failing('sleep 60', { timeout: 300 })).toMatchObject({ code: 'timeout', result: { signal: 'SIGTERM' } })
+  })
+})
+
+describe('what login scripts do', () => {
+  test('what they print before the command is in no result', async () => {
+    const { exec } = laneOver(changed((line) => `echo "Welcome!"; echo warning >&2; ${line}`))
+    expect(await exec('echo out; echo err >&2')).toMatchObject({ stdout: 'out\n', stderr: 'err\n' })
+  })
+
+  test('a shell that prints its own command, or echoes its input, is not taken for the command', async () => {
+    const { exec } = laneOver(changed((line) => `printf %s ${shellQuote(line)}; ${line}`))
+    expect(await exec('echo out')).toMatchObject({ stdout: 'out\n' })
+    const echo = laneOver(changed(() => 'exec cat'))
+    expect(await echo.failing('echo out')).toMatchObject({ code: 'launch-failed', stage: 'launch' })
+  })
+
+  test('more than 64 KiB of it is boot-noise', async () => {
+    const { failing } = laneOver(changed((line) => `head -c 70000 /dev/zero; ${line}`))
+    expect(await failing('sleep 60')).toMatchObject({ code: 'boot-noise', stage: 'launch', path: ['there'] })
+  })
+
+  test('a login shell that refuses is launch-failed with its words', async () => {
+    const { failing } = laneOver(changed(() => 'echo "This account is currently not available."; exit 1'))
+    const error = await failing('echo x')
+    expect(error).toMatchObject({ code: 'launch-failed', stage: 'launch', path: ['there'] })
+    expect(error.message).toBe('there: the login shell ended with exit code 1 before it ran the command: This account is currently not available.')
+    expect(error.hint).not.toBe('')
+  })
+})
+
+describe('the lane', () => {
+  test('values of env, cwd and the command stand in no argument list of ours', async () => {
+    const { exec } = laneOver(changed((line) => line))
+    const result = await exec('for p in $$ $(cut -d" " -f4 /proc/$$/stat); do tr "\\0" " " < /proc/$p/cmdline; echo; done; tr "\\0" "\\n" < /proc/$PPID/environ', { env: { SECRET_A: 'zq81xv' } })
+    expect(String(result.stdout)).toContain('/bin/sh')
+    expect(String(result.stdout)).not.toContain('zq81xv')
+    expect(RAW_LINE + rawPreamble({ command: 'x' }, 'ab'.repeat(16))).not.toContain('ab'.repeat(16))
+  })
+
+  test('opens eight channels at most, in the order of the calls', async () => {
+    let now = 0
+    let most = 0
+    const local = connectLocal({ name: 'there' })
+    const counted: Connection = {
+      name: 'there', ready: local.ready, close: () => local.close(), onClose: (listener) => local.onClose(listener), stats: () => local.stats(),
+      open(line) {
+        const process = local.open(line)
+        most = Math.max(most, ++now)
+        void process.exited.then(() => { now -= 1 })
+        return process
+      },
+    }
+    const { exec } = laneOver(counted)
+    const results = await Promise.all(Array.from({ length: 24 }, (_, i) => exec(`sleep 0.05; echo ${i}`)))
+    expect(results.map((result) => String(result.stdout).trim())).toEqual(Array.from({ length: 24 }, (_, i) => String(i)))
+    expect(most).toBe(8)
+  })
+
+  test('background jobs do not use up the channels', async () => {
+    const { exec } = laneOver(changed((line) => line))
+    const jobs = []
+    try {
+      for (let i = 0; i < 12; i++) jobs.push(Number((await exec(`sleep 50 & echo $!; exit ${i}`)).stdout))
+      expect(jobs).toHaveLength(12)
+      for (const job of jobs) expect(existsSync(`/proc/${job}/exe`)).toBe(true)
+    } finally {
+      for (const job of jobs) process.kill(job, 'SIGKILL')
+    }
+  })
+
+  test('a command that waits for a channel can be cancelled, and is not sent', async () => {
+    const { exec, failing } = laneOver(changed((line) => line))
+    const busy = Array.from({ length: 8 }, () => exec('read x', { stdin: undefined, timeout: 5000 }).catch(() => {}))
+    const controller = new AbortController()
+    const slow = Array.from({ length: 8 }, () => failing('sleep 60', { timeout: 1500 }))
+    const waiting = failing('echo never', { signal: controller.signal })
+    controller.abort()
+    expect(await waiting).toMatchObject({ code: 'cancelled' })
+    await Promise.all([...busy, ...slow])
+  }, 20_000)
+
+  test('a connection that is refused fails every command with its own error', async () => {
+    const refused = new RametError('auth-failed', 'there: no key was accepted', { stage: 'auth', outcome: 'not-sent' })
+    const ready = Promise.reject(refused)
+    ready.catch(() => {})
+    const dead: Connection = {
+      name: 'there', ready, async close() {}, onClose() {}, stats: () => ({ bytesIn: 0, bytesOut: 0 }),
+      open: (): RemoteProcess => ({
+        pipe: { start: (sink) => setImmediate(() => sink.closed(refused)), write() {}, pending: 0, pause() {}, resume() {}, end() {}, close() {} },
+        stderr() {}, kill() {}, exited: Promise.resolve({ exitCode: null, signal: null }),
+      }),
+    }
+    const { failing } = laneOver(dead)
+    const [first, second] = await Promise.all([failing('echo 1'), failing('echo 2')])
+    expect(first).toMatchObject({ code: 'auth-failed', stage: 'auth', path: ['there'] })
+    expect(second).toMatchObject({ code: 'auth-failed', stage: 'auth' })
+  })
+
+  test('a connection lost while a command runs is link-lost, unknown, with what was printed', async () => {
+    const connection = connectLocal({ name: 'there' })
+    const { lane, failing } = laneOver(connection)
+    const command = failing('echo some; sleep 3')
+    const probe = lane.start({ command: 'sleep 3' })
+    await probe.pid
+    await connection.close()
+    expect(await command).toMatchObject({ code: 'link-lost', outcome: 'unknown', path: ['there'] })
+    await expect(probe.ended).rejects.toMatchObject({ code: 'link-lost' })
+    await expect(lane.start({ command: 'true' }).ended).rejects.toMatchObject({ outcome: 'not-sent' })
+  })
+
+  test('close ends what runs, with its group', async () => {
+    const connection = connectLocal({ name: 'there' })
+    const lane = new RawLane(connection)
+    const running = lane.start({ command: 'sleep 60 & wait' })
+    const pid = await running.pid
+    await lane.close()
+    await lane.close()
+    expect(existsSync(`/proc/${pid}/exe`)).toBe(false)
+    await expect(lane.start({ command: 'true' }).ended).rejects.toMatchObject({ code: 'closed', outcome: 'not-sent' })
+    await connection.close()
+  })
+})
+
+describe('frames within output', () => {
+  const mark = 'f00dfeedf00dfeedf00dfeedf00dfee0'
+  const scan = (pieces: string[]) => {
+    const got: string[] = []
+    const scanner = new MarkScanner(mark, (bytes) => got.push(bytes.toString()), (text) => got.push(`<${text}>`))
+    for (const piece of pieces) scanner.push(Buffer.from(piece))
+    scanner.end()
+    return got.join('')
+  }
+
+  test('are found however the stream is cut, and nothing else is changed', () => {
+    const whole = `noise${mark}Sx${mark}f00df00dfeed${mark}P12 ${mark}tail f00dfeedf00d`
+    const expected = 'noise<Sx>f00df00dfeed<P12 >tail f00dfeedf00d'
+    expect(scan([whole])).toBe(expected)
+    expect(scan([...whole])).toBe(expected)
+    for (let cut = 1; cut < whole.length; cut++) expect(scan([whole.slice(0, cut), whole.slice(cut)])).toBe(expected)
+  })
+
+  test('a frame that does not end is given up with its bytes kept', () => {
+    expect(scan([`${mark}${'x'.repeat(5000)}`, 'y'])).toBe(`${'x'.repeat(5000)}y`)
+  })
+})
+
