@@ -103,11 +103,12 @@ const PLAIN = /^([A-Za-z_./][\w./+-]*)(?: +[\w./+:@%,-][\w./+:@%,=-]*)*$/
 /**
  * Text by which a shell becomes `/bin/sh -c command`. A plain program is executed without that second shell: sooner, and its
  * death by a signal is the command's own, in every lane and whether or not the target's shell would have done the same.
+ * `argv` is that program with its words.
  */
-export function shellText(command: string): { plain: boolean; text: string } {
+export function shellText(command: string): { argv: string[] | undefined; text: string } {
   const whole = `exec /bin/sh -c '${command.replace(/'/g, "'\\''")}'`
   const program = PLAIN.exec(command)?.[1]
-  if (program === undefined || OF_THE_SHELL.has(program)) return { plain: false, text: whole }
+  if (program === undefined || OF_THE_SHELL.has(program)) return { argv: undefined, text: whole }
   // A missing program goes the long way, for the shell's own words.
-  return { plain: true, text: `command -v ${program} >/dev/null 2>&1&&exec ${command};${whole}` }
+  return { argv: command.trim().split(/ +/), text: `command -v ${program} >/dev/null 2>&1&&exec ${command};${whole}` }
 }

@@ -18,6 +18,8 @@ export function connectLocal(options: LocalOptions = {}): Connection {
 class LocalConnection implements Connection {
   state: 'open' | 'closed' = 'open'
   readonly name: string
+  readonly transport = 'local'
+  readonly stage = 'launch'
   readonly ready = Promise.resolve()
   private readonly options: LocalOptions
   private readonly processes = new Set<SpawnedProcess>()

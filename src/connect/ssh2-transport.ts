@@ -1,7 +1,7 @@
 import { deferred } from '../base/deferred.ts'
 import { RametError } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
-import { type HostKeyGate } from './ssh2-host-key.ts'
+import type { HostKeyGate } from './ssh2-host-key.ts'
 import { type Negotiated, type ProtocolHandlers, type SshAlgorithms, type SshProtocol, createProtocol } from './ssh2-protocol.ts'
 
 /** Bytes kept of what a server says before its identification, for messages. */

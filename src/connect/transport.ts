@@ -1,3 +1,4 @@
+import type { Stage } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
 
 /** How a process ended: one of the two is null. Both are null when the transport cannot tell (a lost connection). */
@@ -27,6 +28,9 @@ export interface RemoteProcess {
 export interface Connection {
   /** How messages and logs name it: 'deploy@web1:2222', 'local'. */
   readonly name: string
+  readonly transport: 'ssh2' | 'openssh' | 'local'
+  /** How far it has come; where it stood when it failed. */
+  readonly stage: Stage
   /** Resolves when the machine has accepted us; rejects with a RametError that carries its stage. */
   readonly ready: Promise<void>
   /** Starts a process. `command` is text for the account's login shell. */

@@ -8,7 +8,8 @@ import { Router } from '../router/router.ts'
 import type { CallOptions, Connecting, ConnectOptions, Context, ControllerOptions, LinkStats } from './api.ts'
 import type { Bundler } from './bundler.ts'
 import { Actions, Handle, type HandleHome } from './context.ts'
-import { ContextCore, type CoreHome } from './core.ts'
+import type { CoreHome } from './core-options.ts'
+import { ContextCore } from './core.ts'
 import { Library } from './library.ts'
 import { LogBook } from './logs.ts'
 import { poolKey } from './pool-key.ts'
@@ -51,7 +52,7 @@ export class Controller implements AsyncDisposable {
       clock,
       book,
       limits: options.limits ?? {},
-      ended: (core) => this.ended(core),
+      ended: (id) => this.ended(id),
       bundler: () => this.bundler(),
       connect: (target, connectOptions) => this.connect(target, connectOptions),
     }
@@ -126,9 +127,9 @@ export class Controller implements AsyncDisposable {
     return core
   }
 
-  private ended(core: ContextCore): void {
-    this.cores.delete(core.id)
-    for (const [key, pooled] of this.pool) if (pooled === core) this.pool.delete(key)
+  private ended(id: number): void {
+    this.cores.delete(id)
+    for (const [key, pooled] of this.pool) if (pooled.id === id) this.pool.delete(key)
   }
 
   private coreOf(link: Link): ContextCore | undefined {

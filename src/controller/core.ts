@@ -1,4 +1,3 @@
-import type { Clock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { BootPipe } from '../connect/boot.ts'
 import type { CommandLane } from '../connect/command.ts'
@@ -7,44 +6,21 @@ import { RawLane } from '../connect/raw.ts'
 import type { Connection } from '../connect/transport.ts'
 import { type CallOutcome, PendingCall } from '../router/call.ts'
 import { CodeLink, decodeNeed } from '../router/code-link.ts'
-import { decode, encode } from '../router/codec.ts'
+import { decode } from '../router/codec.ts'
 import { RametError } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
-import { KEEPALIVE, MAX_CODE, OPEN_KIND, TYPE } from '../router/protocol.ts'
-import type { Router } from '../router/router.ts'
-import type { CallOptions, ContextInfo, Keepalive, LinkStats } from './api.ts'
+import { MAX_CODE, TYPE } from '../router/protocol.ts'
+import type { CallOptions, ContextInfo, LinkStats } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
+import type { CoreHome, CoreOptions } from './core-options.ts'
 import { ExecLane } from './exec-lane.ts'
-import type { Library } from './library.ts'
-import { ContextLog, type LogBook } from './logs.ts'
+import { greet, keepaliveOf, readHello } from './greeting.ts'
+import { linkStats } from './link-stats.ts'
+import { ContextLog } from './logs.ts'
+import { pingByCommand, Pings } from './pings.ts'
 import { remoteError } from './remote-errors.ts'
 import { ownModule, stubImage, version } from './stub-image.ts'
-
-/** What a context needs of its controller. */
-export interface CoreHome {
-  readonly router: Router
-  readonly library: Library
-  readonly clock: Clock
-  readonly book: LogBook
-  readonly limits: { link?: number | undefined; code?: number | undefined; message?: number | undefined }
-  /** The context is gone for good. */
-  ended(core: ContextCore): void
-}
-
-export interface CoreOptions {
-  id: number
-  name: string
-  path: readonly string[]
-  runtime: 'auto' | 'node' | 'raw'
-  node?: string | string[] | undefined
-  keepalive?: Partial<Keepalive> | undefined
-  /** ms for all stages; time spent at prompts is not counted. */
-  timeout: number
-  signal?: AbortSignal | undefined
-  /** Reaches the target. Its `waiting` reports a prompt's begin and end. */
-  reach(signal: AbortSignal, prompting: (now: boolean) => void): Promise<Connection>
-}
 
 /** How long a stub may take for its goodbye, in ms: its commands get 2 s after their TERM. */
 const GOODBYE = 5000
@@ -74,7 +50,7 @@ export class ContextCore {
   private rawLane: RawLane | undefined
   private readonly execLane: ExecLane
   private readonly offered = { main: new Set<number>(), user: new Set<number>() }
-  private readonly pings: ((rtt: number) => void)[] = []
+  private readonly pings = new Pings()
   private cancelTimer: (() => void) | undefined
   private prompts = 0
   private lostBy: RametError | undefined
@@ -137,23 +113,13 @@ export class ContextCore {
     )
   }
 
-  /** Milliseconds of one round trip on the link. */
+  /** Milliseconds of one round trip. */
   async ping(): Promise<number> {
     await this.ready
     this.check()
-    if (this.link === undefined) {
-      const start = this.home.clock.now()
-      const command = this.lane().start({ command: ['true'] })
-      command.endStdin()
-      await command.ended
-      return this.home.clock.now() - start
-    }
-    const link = this.link
-    return new Promise((resolve, reject) => {
-      this.pings.push(resolve)
-      void this.gone.promise.then(() => reject(this.lostBy ?? this.error('closed', 'was closed', '')))
-      link.ping()
-    })
+    const { link } = this
+    if (link === undefined) return pingByCommand(this.lane(), this.home.clock)
+    return this.pings.ping(link)
   }
 
   /** A frame from the stub that concerns the two of us. Throwing costs the link. */
@@ -191,22 +157,7 @@ export class ContextCore {
   }
 
   stats(): LinkStats {
-    const { link, code } = this
-    const wire = this.connection?.stats()
-    return {
-      from: this.path.at(-2) ?? 'controller',
-      to: this.name,
-      transport: this.connection?.name ?? '',
-      rtt: link?.rtt,
-      bytesIn: wire?.bytesIn || (link?.bytesIn ?? 0),
-      bytesOut: wire?.bytesOut || (link?.bytesOut ?? 0),
-      framesIn: link?.framesIn ?? 0,
-      framesOut: link?.framesOut ?? 0,
-      roundTrips: this.roundTrips,
-      modulesSent: code?.modulesSent ?? 0,
-      modulesReused: code?.modulesReused ?? 0,
-      codeBytes: code?.codeBytes ?? 0,
-    }
+    return linkStats(this.path, this.connection, this.link, this.code, this.roundTrips)
   }
 
   describe(): Record<string, unknown> {
@@ -262,27 +213,12 @@ export class ContextCore {
 
   private openLink(): void {
     const { router, limits } = this.home
-    const { interval = KEEPALIVE.interval, count = KEEPALIVE.count } = this.options.keepalive ?? {}
     const link = router.addLink(this.pipe, 'child', { path: this.path, budget: limits.link }, this.id)
     this.link = link
     this.code = new CodeLink(link)
-    link.onPong = (rtt) => this.pings.shift()?.(rtt)
-    const hello = { id: this.id, path: this.path, maxMessage: router.maxMessage, codeLimit: limits.code ?? MAX_CODE, keepalive: [interval, count] }
-    link.sendNeighbour(TYPE.HELLO, encode(hello))
-    const channel = router.open(
-      this.id,
-      encode([OPEN_KIND.LOG]),
-      {
-        message: (bytes, credit) => {
-          this.log.record(bytes)
-          channel.consumed(credit)
-        },
-        end: () => {},
-        reset: () => {},
-      },
-      true,
-      false,
-    )
+    link.onPong = (rtt) => this.pings.answered(rtt)
+    const { interval, count } = keepaliveOf(this.options.keepalive)
+    greet(router, link, { id: this.id, path: this.path, codeLimit: limits.code ?? MAX_CODE, keepalive: [interval, count] }, this.log)
   }
 
   private boot(connection: Connection): void {
@@ -307,13 +243,10 @@ export class ContextCore {
   }
 
   private greeted(content: unknown): void {
-    const [pid, nodeVersion, platform, arch, hostname] = (Array.isArray(content) ? content : []) as unknown[]
-    if (typeof pid !== 'number' || [nodeVersion, platform, arch, hostname].some((word) => typeof word !== 'string' || word.length > 256)) {
-      throw this.error('protocol-error', 'said HELLO in an unknown form', '')
-    }
-    this.info = { pid, nodeVersion, platform, arch, hostname } as ContextInfo
-    const { interval = KEEPALIVE.interval, count = KEEPALIVE.count } = this.options.keepalive ?? {}
-    this.link?.watch({ interval, count })
+    const info = readHello(content)
+    if (info === undefined) throw this.error('protocol-error', 'said HELLO in an unknown form', '')
+    this.info = info
+    this.link?.watch(keepaliveOf(this.options.keepalive))
     this.link?.ping()
     this.connected()
   }
@@ -359,10 +292,11 @@ export class ContextCore {
 
   private async finish(): Promise<void> {
     this.settled()
+    this.pings.fail(this.lostBy ?? this.error('closed', 'was closed', ''))
     await this.connection?.close()
     this.log.close()
     this.gone.resolve()
-    this.home.ended(this)
+    this.home.ended(this.id)
   }
 
   private ship(graph: CodeGraph, user: boolean): number {

@@ -218,6 +218,6 @@ export function quoted(command: string | string[]): string {
 
 /** One line without control characters: what a target printed must not reach a terminal as it is. */
 function shortened(text: string): string {
-  const line = text.length > QUOTED ? `${text.slice(0, QUOTED)}…` : text
+  const line = text.length > QUOTED ? `${text.slice(0, QUOTED)}...` : text
   return line.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (c) => (c === '\n' ? ' ' : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`))
 }

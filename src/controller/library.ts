@@ -1,5 +1,6 @@
 import { type CodeLink, type Offer, packTexts } from '../router/code-link.ts'
 import type { CodeGraph, CodeModule } from './code-graph.ts'
+import { indexSources, lookupIn, type Source, type SourceLookup } from './stacks.ts'
 
 /** A graph with the numbers that its modules have in this tree. */
 export interface NumberedGraph {
@@ -12,10 +13,17 @@ export interface NumberedGraph {
  * these numbers, so one key is one instance everywhere.
  */
 export class Library {
+  /** For stacks: the source of a module that was sent. */
+  readonly sources: SourceLookup
   private readonly numbers = new Map<string, number>()
   private readonly modules = new Map<string, CodeModule>()
   private readonly numbered = new WeakMap<CodeGraph, NumberedGraph>()
+  private readonly index = new Map<string, Source>()
   private lastPack: { hashes: string; pack: Uint8Array } | undefined
+
+  constructor() {
+    this.sources = lookupIn(this.index)
+  }
 
   number(graph: CodeGraph): NumberedGraph {
     let numbered = this.numbered.get(graph)
@@ -27,6 +35,7 @@ export class Library {
         return number
       }
       for (const module of modules) this.modules.set(module.hash, module)
+      indexSources(this.index, graph)
       numbered = {
         entry: numberOf(graph.entry),
         offers: modules.map(({ key, hash, name, imports }) => ({
@@ -53,12 +62,6 @@ export class Library {
     if (!hashes.every((hash) => code.wasSent(hash) && this.modules.has(hash))) return false
     code.push(hashes, this.pack(hashes))
     return true
-  }
-
-  /** By the first 12 digits of a text's hash, as stacks show it. */
-  lookup(prefix: string): { map: string | undefined; file: string | undefined } | undefined {
-    for (const [hash, module] of this.modules) if (hash.startsWith(prefix)) return module
-    return undefined
   }
 
   /** Sixty targets that want the same modules get the same pack, compressed once. */

@@ -61,5 +61,5 @@ export function moduleName(file: string, isPackage: (directory: string) => boole
 /** A name that may stand in a stack trace: no control characters, at most 200 characters. */
 export function printable(name: string): string {
   const clean = name.replace(/[\p{Cc}\u2028\u2029]/gu, '_').replace(/^\/+/, '')
-  return clean.length > 200 ? `…${clean.slice(-199)}` : clean
+  return clean.length > 200 ? `...${clean.slice(-197)}` : clean
 }

@@ -5,7 +5,7 @@ import type { TargetAddress } from '../connect/target.ts'
 import type { Connection } from '../connect/transport.ts'
 import { RametError } from '../router/errors.ts'
 import type { ConnectOptions, HostKey, PromptRequest } from './api.ts'
-import type { ReachContext } from './reach.ts'
+import type { ReachContext } from './reach-context.ts'
 import { reveal } from './secret.ts'
 
 type SshAddress = Extract<TargetAddress, { kind: 'ssh' }>

@@ -1,21 +1,10 @@
-import type { Clock } from '../base/clock.ts'
 import { connectLocal } from '../connect/local.ts'
 import type { TargetAddress } from '../connect/target.ts'
 import type { Connection } from '../connect/transport.ts'
 import { RametError } from '../router/errors.ts'
 import type { ConnectOptions } from './api.ts'
-import type { LogBook } from './logs.ts'
+import type { ReachContext } from './reach-context.ts'
 import { reachSsh } from './reach-ssh.ts'
-
-export interface ReachContext {
-  name: string
-  path: readonly string[]
-  clock: Clock
-  signal: AbortSignal
-  /** Called with true while a person is asked, and with false afterwards. */
-  prompting(now: boolean): void
-  book: LogBook
-}
 
 /** Opens the connection that a target's address asks for. */
 export async function reach(address: TargetAddress, options: ConnectOptions, context: ReachContext): Promise<Connection> {

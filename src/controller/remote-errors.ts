@@ -10,7 +10,7 @@ import type { Library } from './library.ts'
 export function remoteError(wire: unknown, path: readonly string[], library: Library): RametError {
   const cause = errorFromWire(wire)
   for (let error: unknown = cause; error instanceof Error; error = error.cause) {
-    if (error.stack !== undefined) error.stack = remapStack(error.stack, (prefix) => library.lookup(prefix))
+    if (error.stack !== undefined) error.stack = remapStack(error.stack, library.sources)
   }
   const where = path.join(' > ')
   if (cause.name === 'RametError' && typeof cause.code === 'string') {

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
-import { access, constants, statSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { access, constants } from 'node:fs'
 import { resolve } from 'node:path'
 import { EXEC_CHUNK, EXEC_TAG, SPAWN_FAILURE, refusal, shellText } from '../connect/command.ts'
 import type { CommandRequest } from '../connect/command.ts'
+import { placeOf } from './place.ts'
+import type { Place } from './place.ts'
 import type { Service, ServiceChannel, ServiceHost } from './service.ts'
-import { WarmShells, warmLine } from './warm-shells.ts'
+import { warmLine } from './warm-shells.ts'
 
 /** Milliseconds between TERM and KILL when nobody waits for the command any more. */
 const RESET_GRACE = 500
@@ -20,44 +21,12 @@ const KILLED_WAIT = 200
  */
 const AFTER_EXIT = 1024 * 1024
 
-interface Place {
-  home: string
-  shells: WarmShells
-}
-const places = new WeakMap<ServiceHost, Place>()
-
-function placeOf(host: ServiceHost): Place {
-  let place = places.get(host)
-  if (place === undefined) {
-    const home = homeDirectory(host)
-    place = { home, shells: new WarmShells({ cwd: home, env: host.environment, processes: host.processes }) }
-    places.set(host, place)
-  }
-  return place
-}
-
-/** As sshd does: an account whose home is missing works in the root directory. */
-function homeDirectory(host: ServiceHost): string {
-  const home = host.environment['HOME'] || homedir()
-  try {
-    return statSync(home).isDirectory() ? home : '/'
-  } catch {
-    return '/'
-  }
-}
-
 /**
  * Runs one command in a process group of its own. Messages carry one EXEC_TAG byte; `started` is followed by the pid (32 bits,
  * little end first), `terminate` by the grace in ms (alike), `signal` by the signal's name. The result is a CommandEnd.
  */
 export const run: Service = (channel: ServiceChannel, host: ServiceHost, request: CommandRequest) => {
   new Command(channel, host, request).start()
-}
-
-/** The same end for a command that found a shell waiting and for one that did not. */
-function shellArgv(command: string): string[] {
-  const { plain, text } = shellText(command)
-  return ['/bin/sh', '-c', plain ? text : command]
 }
 
 class Command {
@@ -74,6 +43,9 @@ class Command {
   private open = 2
   private paused = false
   private reset = false
+  private inputEnded = false
+  /** What came before the child was there: only while a second way to start it is tried. */
+  private early: Uint8Array[] = []
   private received = 0
   private receivedAfterExit = 0
   private draining = false
@@ -90,17 +62,59 @@ class Command {
 
   start(): void {
     this.channel.onMessage = (message) => this.message(message)
-    this.channel.onEnd = () => this.child?.stdin.end()
+    this.channel.onEnd = () => {
+      this.inputEnded = true
+      this.child?.stdin.end()
+    }
     this.channel.onReset = () => this.onReset()
     this.channel.onWritable = () => this.resume()
     const refused = refusal(this.request)
     if (refused !== undefined) return this.fail(refused)
-    const child = this.launch()
-    if (child === undefined) return
+    this.launch()
+  }
+
+  private launch(): void {
+    const { command, cwd, env } = this.request
+    if (typeof command !== 'string') return this.spawn(command)
+    const plain = cwd === undefined && (env === undefined || Object.keys(env).length === 0)
+    const line = plain ? warmLine(command) : undefined
+    const warm = line === undefined ? undefined : this.place.shells.take()
+    if (warm === undefined) {
+      const { argv, text } = shellText(command)
+      const shell = ['/bin/sh', '-c', argv === undefined ? command : text]
+      // A plain program without a shell, where one would tell it nothing; if there is none, the shell finds the words.
+      if (argv !== undefined && cwd === undefined) this.spawn(argv, shell)
+      else this.spawn(shell)
+      return
+    }
+    this.startedAt = process.hrtime()
+    warm.stdin.write(line as string)
+    this.begin(warm)
+  }
+
+  private spawn(argv: string[], otherwise?: string[]): void {
+    const [file = '', ...args] = argv
+    const failed = (error: NodeJS.ErrnoException) => {
+      if (this.state !== 'starting') return
+      if (otherwise === undefined) this.notStarted(error)
+      else this.spawn(otherwise)
+    }
+    this.startedAt = process.hrtime()
+    let child: ChildProcessWithoutNullStreams
+    try {
+      child = spawn(file, args, {
+        cwd: this.cwd(), env: this.environment() as NodeJS.ProcessEnv, detached: true, stdio: ['pipe', 'pipe', 'pipe'],
+      })
+    } catch (error) {
+      return failed(error as NodeJS.ErrnoException)
+    }
+    child.on('error', failed)
+    if (child.pid !== undefined) this.begin(child)
+  }
+
+  private begin(child: ChildProcessWithoutNullStreams): void {
     this.child = child
-    child.on('error', (error: NodeJS.ErrnoException) => this.notStarted(error))
-    if (child.pid === undefined) return
-    this.pid = child.pid
+    this.pid = child.pid as number
     this.state = 'running'
     this.host.processes.add(this.pid)
     child.stdin.on('error', () => {}) // The command may end or close its stdin before it has read everything.
@@ -112,27 +126,9 @@ class Command {
     started[0] = EXEC_TAG.started
     started.writeUInt32LE(this.pid, 1)
     this.channel.send(started)
-  }
-
-  private launch(): ChildProcessWithoutNullStreams | undefined {
-    const { command, cwd, env } = this.request
-    const plain = typeof command === 'string' && cwd === undefined && (env === undefined || Object.keys(env).length === 0)
-    const line = plain ? warmLine(command) : undefined
-    const warm = line === undefined ? undefined : this.place.shells.take()
-    this.startedAt = process.hrtime()
-    if (warm !== undefined) {
-      warm.stdin.write(line as string)
-      return warm
-    }
-    const [file = '', ...args] = typeof command === 'string' ? shellArgv(command) : command
-    try {
-      return spawn(file, args, {
-        cwd: this.cwd(), env: this.environment() as NodeJS.ProcessEnv, detached: true, stdio: ['pipe', 'pipe', 'pipe'],
-      })
-    } catch (error) {
-      this.notStarted(error as NodeJS.ErrnoException)
-      return undefined
-    }
+    for (const message of this.early.splice(0)) this.message(message)
+    if (this.inputEnded) child.stdin.end()
+    if (this.reset) this.terminate(RESET_GRACE)
   }
 
   private cwd(): string {
@@ -257,6 +253,10 @@ class Command {
   }
 
   private message(message: Uint8Array): void {
+    if (this.state === 'starting') {
+      this.early.push(message)
+      return
+    }
     const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength)
     const done = () => { if (!this.reset) this.channel.consumed(message.length) }
     const stdin = this.child?.stdin

@@ -9,7 +9,7 @@ import { shellText } from '../connect/command.ts'
  * (POSIX has `read` take no byte beyond the newline).
  */
 
-/** Waiting shells at most. Two: one for the next command while another starts. */
+/** Waiting shells at most. Commands that come back to back soon find none, and start the usual way: a fork beside theirs would cost them more. */
 const READY = 2
 /** Milliseconds without a command before the next shell is started: not in front of a command that comes back to back. */
 const PAUSE = 3
@@ -61,8 +61,6 @@ export class WarmShells {
     this.running += 1
     this.stopTimers()
     if (this.state === 'unused') this.state = 'warm'
-    // Back to back: nobody leaves us a pause, so the next shell starts while this command runs.
-    if (this.running === 1 && this.ready.length === 0) setImmediate(() => this.running === 1 && this.ready.length === 0 && this.add())
   }
 
   ended(): void {

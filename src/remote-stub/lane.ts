@@ -51,6 +51,8 @@ export class Lane {
   /** Open channels by number; all are of ancestors, whose numbers do not collide at one peer. */
   private readonly calls = new Map<string, Frame>()
   private readonly running = new Int32Array(new SharedArrayBuffer(4))
+  /** Frames of channels that were opened while the Worker was in doubt. */
+  private held: Frame[] = []
   private exitReason: [Reason, string] | undefined
   private probe = 0
   private cancelProbe: (() => void) | undefined
@@ -84,8 +86,16 @@ export class Lane {
   /** A frame for a channel in the Worker. */
   frame(frame: Frame): void {
     if (this.state === 'closed') return
+    if (this.cancelProbe !== undefined || this.state === 'ending') {
+      // The Worker may be about to end: what has not begun in it belongs to the next one.
+      if (frame.type === TYPE.OPEN || this.held.some((other) => keyOf(other) === keyOf(frame))) {
+        if (frame.type === TYPE.RESET) this.held = this.held.filter((other) => keyOf(other) !== keyOf(frame))
+        else this.held.push(frame)
+        return
+      }
+    }
     this.start()
-    const key = `${frame.src}:${frame.channel}`
+    const key = keyOf(frame)
     if (frame.type === TYPE.OPEN) this.calls.set(key, { ...frame, payload: frame.payload.subarray(0, 0) })
     this.link?.forward(frame)
     if (frame.type === TYPE.RESET && this.calls.delete(key)) this.check(frame.channel)
@@ -131,6 +141,7 @@ export class Lane {
     } else if (message.alive === this.probe) {
       this.cancelProbe?.()
       this.cancelProbe = undefined
+      this.release()
     }
   }
 
@@ -146,7 +157,10 @@ export class Lane {
       this.cancelProbe = undefined
       const running = Atomics.load(this.running, 0) >>> 0
       const others = [...this.calls.values()].some((frame) => frame.channel === running)
-      if (running !== 0 && running !== channel && others) return
+      if (running !== 0 && running !== channel && others) {
+        this.release()
+        return
+      }
       this.exitReason = ['worker-exited', 'a call that had been given up did not let go of the Worker, which was ended']
       this.state = 'ending'
       void this.worker?.terminate()
@@ -169,7 +183,17 @@ export class Lane {
     this.calls.clear()
     this.link = undefined
     this.code = undefined
-    if (this.state !== 'closed') this.state = 'idle'
+    if (this.state === 'closed') return
+    this.state = 'idle'
+    this.release()
   }
+
+  private release(): void {
+    for (const frame of this.held.splice(0)) this.frame(frame)
+  }
+}
+
+function keyOf(frame: Frame): string {
+  return `${frame.src}:${frame.channel}`
 }
 

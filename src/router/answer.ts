@@ -1,7 +1,7 @@
 import type { Channel, ChannelHandler } from './channel.ts'
-import { encode } from './codec.ts'
+import { encode, type EncodeOptions } from './codec.ts'
 import { errorToWire } from './errors-wire.ts'
-import { RametError } from './errors.ts'
+import type { RametError } from './errors.ts'
 import { ANSWER } from './protocol.ts'
 
 /**
@@ -18,8 +18,12 @@ export class Answer implements ChannelHandler {
   private iterator: AsyncIterator<unknown> | undefined
   private resume: (() => void) | undefined
 
+  /** How the codec names what it refuses, and what is too much. */
+  private readonly asResult: EncodeOptions
+
   constructor(channel: Channel) {
     this.channel = channel
+    this.asResult = { code: 'result-unsupported', root: 'result', item: 1, limit: channel.home.maxMessage }
     channel.handler = this
   }
 
@@ -84,9 +88,9 @@ export class Answer implements ChannelHandler {
     }
     let message: Uint8Array | undefined
     try {
-      message = value === undefined ? undefined : encode([ANSWER.VALUE, value])
+      message = value === undefined ? undefined : encode([ANSWER.VALUE, value], this.asResult)
     } catch (error) {
-      this.fail(asResultError(error))
+      this.fail(error)
       return
     }
     this.done()
@@ -101,10 +105,10 @@ export class Answer implements ChannelHandler {
       if (this.state !== 'streaming') return
       let message: Uint8Array
       try {
-        message = item.done === true ? encode([ANSWER.VALUE, item.value]) : encode([ANSWER.ITEM, item.value])
+        message = encode([item.done === true ? ANSWER.VALUE : ANSWER.ITEM, item.value], this.asResult)
       } catch (error) {
         iterator.return?.().catch(() => {})
-        throw asResultError(error)
+        throw error
       }
       if (item.done === true) {
         this.done()
@@ -142,9 +146,4 @@ function asAsyncIterator(value: unknown): AsyncIterator<unknown> | undefined {
     next: () => Promise.resolve(iterator.next()),
     return: () => Promise.resolve(iterator.return?.() ?? { done: true as const, value: undefined }),
   }
-}
-
-function asResultError(error: unknown): unknown {
-  if (!(error instanceof RametError) || error.code !== 'argument-unsupported') return error
-  return new RametError('result-unsupported', error.message, { hint: error.hint, cause: error.cause })
 }

@@ -51,6 +51,7 @@ export class PendingCall implements ChannelHandler {
     const { dst, entry, name, args, user, timeout, signal } = request
     const message = encode(
       timeout === undefined ? [OPEN_KIND.CALL, entry, name, args] : [OPEN_KIND.CALL, entry, name, args, timeout],
+      { root: 'args', item: 3, limit: router.maxMessage },
     )
     this.channel = router.open(dst, message, this, true, user)
     if (timeout !== undefined) {

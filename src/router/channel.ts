@@ -1,5 +1,6 @@
-import { joinBytes, NO_BYTES } from '../base/bytes.ts'
+import { NO_BYTES } from '../base/bytes.ts'
 import { Queue } from '../base/queue.ts'
+import { Assembler } from './assembler.ts'
 import { ReceiveWindow } from './credit.ts'
 import { RametError } from './errors.ts'
 import { type Frame, readU32, writeU32 } from './frame.ts'
@@ -43,7 +44,7 @@ export class Channel {
   readonly peer: number
   readonly id: number
   handler: ChannelHandler | undefined
-  private readonly home: ChannelHome
+  readonly home: ChannelHome
   readonly link: Link
   private readonly opener: boolean
   /** FLAG.USER on every frame of a channel whose far end is in a Worker. */
@@ -54,8 +55,7 @@ export class Channel {
   private window: ReceiveWindow | undefined
   private readonly initialWindow: number
   private outgoing: Queue<Outgoing> | undefined
-  private assembling: Uint8Array[] | undefined
-  private assembled = 0
+  private assembler: Assembler | undefined
   private waitingForBudget = false
   private asked = false
 
@@ -134,29 +134,21 @@ export class Channel {
 
   /** A frame of this channel. Throws RametError when the peer breaks the rules: that costs the link. */
   receive(frame: Frame): void {
-    switch (frame.type) {
-      case TYPE.OPEN:
-        this.piece(frame, 0)
-        break
-      case TYPE.DATA: {
-        const size = frame.payload.length
-        if (!this.receiving().received(size)) {
-          throw new RametError('protocol-error', `${this.name()} sent more than it had credit for`, { path: this.link.path })
-        }
-        if (this.opener) this.link.up.give(size)
-        this.piece(frame, size)
-        break
+    if (frame.type === TYPE.CREDIT) {
+      this.credited(frame)
+    } else if (frame.type === TYPE.DATA) {
+      const size = frame.payload.length
+      if (!this.receiving().received(size)) {
+        throw new RametError('protocol-error', `${this.name()} sent more than it had credit for`, { path: this.link.path })
       }
-      case TYPE.END:
-        this.piece(frame, 0)
-        break
-      case TYPE.CREDIT:
-        this.credited(frame)
-        break
+      if (this.opener) this.link.up.give(size)
+      this.piece(frame, size)
+    } else {
+      this.piece(frame, 0)
     }
   }
 
-  /** Ends the channel here without a word to the peer: it sent a RESET, or its link is gone. */
+  /** Ends the channel here without a word to the peer. */
   lose(error: RametError): void {
     if (this.state === 'closed') return
     this.close()
@@ -166,23 +158,21 @@ export class Channel {
   private piece(frame: Frame, credit: number): void {
     const more = (frame.flags & FLAG.MORE) !== 0
     let bytes = frame.payload
-    if (more || this.assembling !== undefined) {
-      this.assembled += bytes.length
-      if (this.assembled > this.home.maxMessage) {
-        const limit = this.home.maxMessage
-        this.reset('message-too-large', `a message of more than ${limit} bytes was announced`)
-        this.handler?.reset(new RametError('message-too-large', `${this.name()} sent a message of more than ${limit} bytes`, { path: this.link.path }))
+    if (more || this.assembler !== undefined) {
+      this.assembler ??= new Assembler()
+      const whole = this.assembler.add(bytes, more, this.home.maxMessage)
+      if (whole === 'too-large') {
+        const text = `a message of more than ${this.home.maxMessage} bytes was sent`
+        this.reset('message-too-large', text)
+        this.handler?.reset(new RametError('message-too-large', `${this.name()}: ${text}`, { path: this.link.path }))
         return
       }
-      this.assembling ??= []
-      this.assembling.push(bytes)
-      if (more) {
+      if (whole === undefined) {
         this.consumed(credit)
         return
       }
-      bytes = joinBytes(this.assembling)
-      this.assembling = undefined
-      this.assembled = 0
+      bytes = whole
+      this.assembler = undefined
     }
     try {
       if (frame.type === TYPE.END || (frame.flags & FLAG.FIN) !== 0) {
@@ -312,7 +302,7 @@ export class Channel {
     if (this.state === 'closed') return
     this.state = 'closed'
     this.outgoing = undefined
-    this.assembling = undefined
+    this.assembler = undefined
     if (this.opener) {
       this.repay(this.lent)
       this.link.up.give(Math.max(0, this.window?.outstanding ?? this.initialWindow))

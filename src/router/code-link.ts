@@ -1,5 +1,5 @@
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib'
-import { joinBytes } from '../base/bytes.ts'
+import { Assembler } from './assembler.ts'
 import { decode, encode } from './codec.ts'
 import { RametError } from './errors.ts'
 import type { Frame } from './frame.ts'
@@ -96,7 +96,7 @@ export class CodeLink {
   modulesReused = 0
   codeBytes = 0
   private readonly sent = new Set<string>()
-  private readonly parts = new Map<number, { chunks: Uint8Array[]; bytes: number }>()
+  private readonly assemblers = new Map<number, Assembler>()
 
   constructor(link: Link) {
     this.link = link
@@ -138,19 +138,11 @@ export class CodeLink {
 
   /** Joins frames of one kind into their message; undefined until it is whole. Bounded by MAX_PACK. */
   join(frame: Frame): Uint8Array | undefined {
-    const more = (frame.flags & FLAG.MORE) !== 0
-    let parts = this.parts.get(frame.type)
-    if (parts === undefined) {
-      if (!more) return frame.payload
-      parts = { chunks: [], bytes: 0 }
-      this.parts.set(frame.type, parts)
-    }
-    parts.bytes += frame.payload.length
-    if (parts.bytes > MAX_PACK) throw new RametError('protocol-error', `code of more than ${MAX_PACK} bytes was announced`)
-    parts.chunks.push(frame.payload)
-    if (more) return undefined
-    this.parts.delete(frame.type)
-    return joinBytes(parts.chunks)
+    let assembler = this.assemblers.get(frame.type)
+    if (assembler === undefined) this.assemblers.set(frame.type, (assembler = new Assembler()))
+    const message = assembler.add(frame.payload, (frame.flags & FLAG.MORE) !== 0, MAX_PACK)
+    if (message === 'too-large') throw new RametError('protocol-error', `code of more than ${MAX_PACK} bytes was announced`)
+    return message
   }
 
   private inParts(type: typeof TYPE.OFFER | typeof TYPE.PUSH | typeof TYPE.NEED, message: Uint8Array): void {

@@ -91,5 +91,5 @@ function describe(thrown: unknown): string {
 }
 
 function cut(text: string, most: number): string {
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text
+  return text.length > most ? `${text.slice(0, most - 3)}...` : text
 }

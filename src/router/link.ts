@@ -1,12 +1,12 @@
 import type { Clock } from '../base/clock.ts'
-import { Queue } from '../base/queue.ts'
 import { Budget } from './credit.ts'
 import { RametError } from './errors.ts'
 import { type Frame, FrameReader, writeFrame } from './frame.ts'
 import type { Pipe } from './pipe.ts'
-import { HEADER_SIZE, MAX_LINK, MAX_QUEUED, NEIGHBOUR, TYPE } from './protocol.ts'
+import { HEADER_SIZE, MAX_LINK, NEIGHBOUR, TYPE } from './protocol.ts'
 import type { FrameType } from './protocol.ts'
 import { NO_BYTES } from '../base/bytes.ts'
+import { SendQueue } from './send-queue.ts'
 import { FrameTrace } from './trace.ts'
 
 /** What a link tells the router that owns it. */
@@ -32,33 +32,9 @@ export interface LinkOptions {
   schedule?: (flush: () => void) => void
 }
 
-/** A frame that waits for the pipe. `payload` undefined marks one that was withdrawn. */
-interface Waiting {
-  type: FrameType
-  flags: number
-  window: number
-  dst: number
-  src: number
-  channel: number
-  payload: Uint8Array | undefined
-}
-
-/** The frames of one channel and direction that wait in the bulk class. */
-interface BulkQueue {
-  key: string
-  frames: Queue<Waiting>
-  bytes: number
-}
-
 /** Bytes handed to the pipe ahead of what it has passed on: what a control frame may have to wait for. */
 const LEAD = 64 * 1024
 const SLAB = 64 * 1024
-
-const isBulk: boolean[] = []
-isBulk[TYPE.DATA] = true
-isBulk[TYPE.PUSH] = true
-const isControl: boolean[] = []
-for (const type of [TYPE.CREDIT, TYPE.RESET, TYPE.HELLO, TYPE.PING, TYPE.PONG, TYPE.ROUTE, TYPE.GOAWAY]) isControl[type] = true
 
 /**
  * Frames over one pipe, neighbours only. Three classes leave in this order: control, interactive, bulk (round-robin over
@@ -87,11 +63,7 @@ export class Link {
   private start = 0
   private at = 0
   private scheduled = false
-  private readonly control = new Queue<Waiting>()
-  private readonly interactive = new Queue<Waiting>()
-  private readonly bulk = new Map<string, BulkQueue>()
-  private readonly turn = new Queue<BulkQueue>()
-  private queuedBytes = 0
+  private readonly queue = new SendQueue()
   private cancelTimer: (() => void) | undefined
   private heard = false
   private missed = 0
@@ -134,18 +106,16 @@ export class Link {
 
   /** Frames and bytes that wait because the pipe takes no more. */
   get queued(): { frames: number; bytes: number } {
-    let frames = this.control.length + this.interactive.length
-    for (const queue of this.bulk.values()) frames += queue.frames.length
-    return { frames, bytes: this.queuedBytes + this.pipe.pending }
+    return { frames: this.queue.frames, bytes: this.queue.bytes + this.pipe.pending }
   }
 
   send(type: FrameType, flags: number, window: number, dst: number, src: number, channel: number, payload: Uint8Array): void {
     if (this.state === 'closed') return
-    const bulk = isBulk[type] === true
-    if (this.queuedBytes === 0 && this.pipe.pending + this.at - this.start < LEAD) {
+    if (this.queue.bytes === 0 && this.pipe.pending + this.at - this.start < LEAD) {
       this.append(type, flags, window, dst, src, channel, payload)
     } else {
-      this.enqueue({ type, flags, window, dst, src, channel, payload }, bulk)
+      const dropped = this.queue.push({ type, flags, window, dst, src, channel, payload })
+      if (dropped !== undefined) this.owner.overflow(this, dropped.dst, dropped.src, dropped.channel)
     }
     if (!this.scheduled) {
       this.scheduled = true
@@ -165,17 +135,7 @@ export class Link {
 
   /** Takes back every waiting frame of a channel. True when its OPEN was among them: the peer has heard nothing. */
   withdraw(dst: number, src: number, channel: number): boolean {
-    let opened = false
-    for (const waiting of this.interactive) {
-      if (waiting.channel === channel && waiting.dst === dst && waiting.src === src && waiting.payload !== undefined) {
-        if (waiting.type === TYPE.OPEN) opened = true
-        this.queuedBytes -= waiting.payload.length + HEADER_SIZE
-        waiting.payload = undefined
-      }
-    }
-    const queue = this.bulk.get(keyOf(dst, src, channel))
-    if (queue !== undefined) this.drop(queue)
-    return opened
+    return this.queue.withdraw(dst, src, channel)
   }
 
   /** Measures one round trip; resolves through `onPong`. */
@@ -292,95 +252,25 @@ export class Link {
     this.pipe.write(bytes)
   }
 
-  private enqueue(waiting: Waiting, bulk: boolean): void {
-    const { type, dst, src, channel } = waiting
-    this.queuedBytes += HEADER_SIZE + (waiting.payload as Uint8Array).length
-    if (isControl[type] === true) {
-      this.control.push(waiting)
-      return
-    }
-    // A channel's END must not overtake its DATA.
-    const key = bulk || this.bulk.size > 0 ? keyOf(dst, src, channel) : ''
-    let queue = this.bulk.get(key)
-    if (queue === undefined) {
-      if (!bulk) {
-        this.interactive.push(waiting)
-        return
-      }
-      queue = { key, frames: new Queue(), bytes: 0 }
-      this.bulk.set(key, queue)
-      this.turn.push(queue)
-    }
-    queue.frames.push(waiting)
-    queue.bytes += HEADER_SIZE + (waiting.payload as Uint8Array).length
-    if (this.queuedBytes > MAX_QUEUED) this.shed()
-  }
-
-  /** Drops the channel with most bytes queued: one slow reader must not cost the others their link. */
-  private shed(): void {
-    let largest: BulkQueue | undefined
-    for (const queue of this.bulk.values()) if (largest === undefined || queue.bytes > largest.bytes) largest = queue
-    const head = largest?.frames.peek()
-    if (largest === undefined || head === undefined) return
-    this.drop(largest)
-    this.owner.overflow(this, head.dst, head.src, head.channel)
-  }
-
-  private drop(queue: BulkQueue): void {
-    this.queuedBytes -= queue.bytes
-    queue.bytes = 0
-    queue.frames.clear()
-    this.bulk.delete(queue.key)
-  }
-
   private flush(): void {
     if (this.state === 'closed') return
-    if (this.queuedBytes > 0) {
-      while (this.pipe.pending + this.at - this.start < LEAD) {
-        const next = this.next()
-        if (next === undefined) break
-        const payload = next.payload as Uint8Array
-        this.queuedBytes -= HEADER_SIZE + payload.length
-        this.append(next.type, next.flags, next.window, next.dst, next.src, next.channel, payload)
-      }
+    while (this.queue.bytes > 0 && this.pipe.pending + this.at - this.start < LEAD) {
+      const next = this.queue.shift()
+      if (next === undefined) break
+      this.append(next.type, next.flags, next.window, next.dst, next.src, next.channel, next.payload)
     }
     this.write()
-  }
-
-  private next(): Waiting | undefined {
-    for (const queue of [this.control, this.interactive]) {
-      for (let waiting = queue.shift(); waiting !== undefined; waiting = queue.shift()) {
-        if (waiting.payload !== undefined) return waiting
-      }
-    }
-    for (let queue = this.turn.shift(); queue !== undefined; queue = this.turn.shift()) {
-      const waiting = queue.frames.shift()
-      if (waiting === undefined) continue
-      queue.bytes -= HEADER_SIZE + (waiting.payload as Uint8Array).length
-      if (queue.frames.length > 0) this.turn.push(queue)
-      else this.bulk.delete(queue.key)
-      return waiting
-    }
-    return undefined
   }
 
   private die(cause: RametError): void {
     if (this.state === 'closed') return
     this.state = 'closed'
     this.cancelTimer?.()
-    this.control.clear()
-    this.interactive.clear()
-    this.bulk.clear()
-    this.turn.clear()
-    this.queuedBytes = 0
+    this.queue.clear()
     this.slab = NO_BYTES
     this.pipe.close()
     this.owner.lost(this, cause)
   }
-}
-
-function keyOf(dst: number, src: number, channel: number): string {
-  return `${dst}:${src}:${channel}`
 }
 
 function stamp(now: number): Uint8Array {

@@ -1854,7 +1854,7 @@ function signatureBlob(key, data, algorithm) {
   return out;
 }
 
-// ../../tmp/t/bench.ts
+// ../../tmp/t/bench2.ts
 import { createServer as createServer2, connect as connect2 } from "node:net";
 import { spawn as spawn2 } from "node:child_process";
 import ssh2 from "ssh2";
@@ -1862,6 +1862,9 @@ var med = (a, q = 0.5) => a.sort((x, y) => x - y)[Math.floor(a.length * q)];
 var echoCmd = `exec node -e 'process.stdin.on("data",d=>process.stdout.write(d))'`;
 var relay = (port, ms) => new Promise((res) => {
   const s = createServer2({ noDelay: true }, (c) => {
+    c.pause();
+    const held = [];
+    setTimeout(() => c.resume(), ms * 2);
     const u = connect2({ port, host: "127.0.0.1", noDelay: true });
     const pipe = (a, b) => {
       a.on("data", (d) => setTimeout(() => b.write(d), ms));
@@ -1889,8 +1892,21 @@ var firstByte = (c, cmd = echoCmd) => new Promise((res, rej) => {
 });
 var sshTrue = (s, port = s.port) => new Promise((res) => {
   const t0 = performance.now();
-  const c = spawn2("ssh", ["-F", "none", "-o", "KexAlgorithms=curve25519-sha256", "-o", "Ciphers=aes128-gcm@openssh.com", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes", "-i", s.keyFile, "-p", String(port), `${s.user}@127.0.0.1`, "true"], { stdio: "ignore" });
+  const c = spawn2("ssh", ["-F", "none", "-o", "KexAlgorithms=curve25519-sha256", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes", "-i", s.keyFile, "-p", String(port), `${s.user}@127.0.0.1`, "true"], { stdio: "ignore" });
   c.on("exit", () => res(performance.now() - t0));
+});
+var client = (s) => new Promise((res) => {
+  const t0 = performance.now();
+  const cl = new ssh2.Client();
+  const net = connect2({ port: s.port, host: "127.0.0.1", noDelay: true });
+  cl.on("ready", () => cl.exec("exec cat", (e, ch) => {
+    ch.write("x");
+    ch.once("data", () => {
+      res(performance.now() - t0);
+      cl.end();
+    });
+  }));
+  cl.connect({ sock: net, username: s.user, privateKey: s.key, hostVerifier: () => true, authHandler: ["publickey"] });
 });
 var pinned = { kex: ["curve25519-sha256"], cipher: ["aes128-gcm@openssh.com"] };
 for (const [name, s] of [["sshd", await startSshd({})], ["dropbear", await startDropbear({})]]) {
@@ -1898,15 +1914,16 @@ for (const [name, s] of [["sshd", await startSshd({})], ["dropbear", await start
   const c = (port, extra = {}) => () => connectSsh2({ host: s.host, port, user: s.user, keys: [key], verifyHostKey: () => true, algorithms: name === "sshd" ? pinned : void 0, ...extra });
   const r = {};
   const add = async (k, f) => (r[k] ??= []).push(await f());
-  for (let i = 0; i < 11; i++) {
+  for (let i = 0; i < 15; i++) {
     await add("one flight node", () => firstByte(c(s.port)));
     await add("one flight cat", () => firstByte(c(s.port), "exec cat"));
     await add("slow node", () => firstByte(c(s.port, { flight: "slow" })));
     await add("ssh true", () => sshTrue(s));
+    await add("ssh2 Client cat", () => client(s));
   }
   const rl = await relay(s.port, 25);
   const rp = rl.address().port;
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < 7; i++) {
     await add("50ms one flight node", () => firstByte(c(rp)));
     await add("50ms one flight cat", () => firstByte(c(rp), "exec cat"));
     await add("50ms slow node", () => firstByte(c(rp, { flight: "slow" })));
@@ -1914,98 +1931,6 @@ for (const [name, s] of [["sshd", await startSshd({})], ["dropbear", await start
   }
   rl.close();
   for (const k in r) console.log(name, k, med(r[k]).toFixed(1), "ms  min", Math.min(...r[k]).toFixed(1));
-  const echo = async (label, open) => {
-    const x = open();
-    const ts = [];
-    let res;
-    let n = 0;
-    x.on((b) => {
-      n += b.length;
-      if (n >= 36) {
-        n -= 36;
-        res?.();
-      }
-    });
-    const msg = Buffer.alloc(36, 1);
-    for (let i = 0; i < 6e3; i++) {
-      const t = performance.now();
-      await new Promise((r2) => {
-        res = r2;
-        x.write(msg);
-      });
-      if (i > 1e3) ts.push((performance.now() - t) * 1e3);
-    }
-    console.log(name, label, "p50", med(ts).toFixed(1), "p99", med(ts, 0.99).toFixed(0));
-    await x.close();
-  };
-  for (let round = 0; round < 3; round++) {
-    for (const cmd of [echoCmd, "exec cat"]) {
-      await echo(`own channel -> ${cmd.slice(5, 9)}`, () => {
-        const conn = c(s.port)();
-        const p = conn.open(cmd);
-        let cb;
-        p.pipe.start({ data: (b) => cb(b), drain() {
-        }, closed() {
-        } });
-        return { write: (b) => p.pipe.write(b), on: (f) => cb = f, close: () => conn.close() };
-      });
-      await new Promise((ok) => {
-        const cl = new ssh2.Client();
-        const net = connect2({ port: s.port, host: "127.0.0.1", noDelay: true });
-        let ck = false;
-        const w = net.write.bind(net);
-        net.write = (...a) => {
-          if (!ck) {
-            ck = true;
-            net.cork();
-            process.nextTick(() => {
-              ck = false;
-              net.uncork();
-            });
-          }
-          return w(...a);
-        };
-        cl.on("ready", () => cl.exec(cmd, async (e, ch) => {
-          await echo(`ssh2 Client stream -> ${cmd.slice(5, 9)}`, () => {
-            let cb;
-            ch.on("data", (b) => cb(b));
-            return { write: (b) => ch.write(b), on: (f) => cb = f, close: () => cl.end() };
-          });
-          ok();
-        }));
-        cl.connect({ sock: net, username: s.user, privateKey: s.key, hostVerifier: () => true, authHandler: ["publickey"], algorithms: pinned });
-      });
-    }
-  }
-  {
-    const conn = c(s.port)();
-    const p = conn.open("cat >/dev/null; echo done");
-    const t = performance.now();
-    let dr;
-    const fin = new Promise((r2) => p.pipe.start({ data: () => r2(), drain: () => dr?.(), closed() {
-    } }));
-    const chunk = Buffer.alloc(64 * 1024);
-    for (let i = 0; i < 4096; i++) {
-      p.pipe.write(chunk);
-      if (p.pipe.pending > 256 * 1024) await new Promise((r2) => dr = r2);
-    }
-    p.pipe.end();
-    await fin;
-    console.log(name, "up MB/s", (256 / ((performance.now() - t) / 1e3) * 1.048).toFixed(0));
-    await conn.close();
-  }
-  {
-    const conn = c(s.port)();
-    const p = conn.open("head -c 268435456 /dev/zero");
-    const t = performance.now();
-    p.pipe.start({ data() {
-    }, drain() {
-    }, closed() {
-    } });
-    await p.exited;
-    console.log(name, "down MB/s", (256 / ((performance.now() - t) / 1e3) * 1.048).toFixed(0));
-    await conn.close();
-  }
   await s.stop();
 }
 process.exit(0);

@@ -1,0 +1,31 @@
+import type { Clock } from '../base/clock.ts'
+import type { Connection } from '../connect/transport.ts'
+import type { Router } from '../router/router.ts'
+import type { Keepalive } from './api.ts'
+import type { Library } from './library.ts'
+import type { LogBook } from './logs.ts'
+
+/** What a context needs of its controller. */
+export interface CoreHome {
+  readonly router: Router
+  readonly library: Library
+  readonly clock: Clock
+  readonly book: LogBook
+  readonly limits: { link?: number | undefined; code?: number | undefined; message?: number | undefined }
+  /** The context is gone for good. */
+  ended(id: number): void
+}
+
+export interface CoreOptions {
+  id: number
+  name: string
+  path: readonly string[]
+  runtime: 'auto' | 'node' | 'raw'
+  node?: string | string[] | undefined
+  keepalive?: Partial<Keepalive> | undefined
+  /** ms for all stages; time spent at prompts is not counted. */
+  timeout: number
+  signal?: AbortSignal | undefined
+  /** Reaches the target. Its `waiting` reports a prompt's begin and end. */
+  reach(signal: AbortSignal, prompting: (now: boolean) => void): Promise<Connection>
+}

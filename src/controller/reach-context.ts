@@ -1,0 +1,13 @@
+import type { Clock } from '../base/clock.ts'
+import type { LogBook } from './logs.ts'
+
+/** Where a connection is for, and what it may use on the way. */
+export interface ReachContext {
+  name: string
+  path: readonly string[]
+  clock: Clock
+  signal: AbortSignal
+  /** Called with true while a person is asked, and with false afterwards. */
+  prompting(now: boolean): void
+  book: LogBook
+}
