@@ -16,7 +16,7 @@ export const warmCall: Benchmark = {
 async function warmRow(lab: Lab, name: string, options: PeerOptions): Promise<Row> {
   const target = address(await lab.sshd(options))
   const ramet = await prepared(lab.ramet(options), 'open', { name: 'a', target })
-  const calls = lab.calls(200)
+  const calls = lab.calls(1000)
   const series = await interleave([
     side('ramet (inline)', ramet, (driver) => driver.request<number[]>('warm', { name: 'a', calls, isolate: 'none' })),
     side('raw echo', await prepared(lab.rawEcho(options), 'open', { target }), (driver) => driver.request<number[]>('warm', { calls, bytes: echoBytes })),
