@@ -11,6 +11,7 @@ import ssh2 from 'ssh2'
 import type { AuthContext, Connection, ParsedKey, Server as SshServer, ServerChannel } from 'ssh2'
 import { corked } from './corked.ts'
 import type { Counts, FromServer, ToServer } from './start-server.ts'
+import { newKeyPair } from './new-key-pair.ts'
 
 const { Server, utils } = ssh2
 const children = new Set<ChildProcess>()
@@ -39,7 +40,7 @@ async function listen(message: ToServer & { kind: 'listen' }): Promise<void> {
   const allowed = utils.parseKey(message.userKey) as ParsedKey
   const targets = []
   for (let i = 0; i < message.count; i++) {
-    const hostKey = utils.generateKeyPairSync('ed25519')
+    const hostKey = newKeyPair()
     const server = new Server({ hostKeys: [hostKey.private] }, connection => serve(connection, allowed))
     targets.push({ port: await open(server), hostKey: hostKey.public })
   }

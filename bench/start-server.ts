@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ssh2 from 'ssh2'
 import type { ParsedKey } from 'ssh2'
+import { newKeyPair } from './new-key-pair.ts'
 
 /** What the server has seen since it started: both sides of the comparison are counted here. Bytes: both ways, TCP payload. */
 export interface Counts {
@@ -35,7 +36,7 @@ export interface EmbeddedServer {
 /** Starts the embedded server as a child process, with so many targets on ports of their own. */
 export async function startServer(count: number): Promise<EmbeddedServer> {
   const folder = await mkdtemp(join(os.tmpdir(), 'ramet-start-'))
-  const key = ssh2.utils.generateKeyPairSync('ed25519')
+  const key = newKeyPair()
   const identityFile = join(folder, 'id_ed25519')
   await writeFile(identityFile, key.private, { mode: 0o600 })
 

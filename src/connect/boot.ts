@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { joinBytes } from '../base/bytes.ts'
-import { type ErrorCode, RametError, type Stage } from '../router/errors.ts'
+import { type ErrorCode, type Outcome, RametError, type Stage } from '../router/errors.ts'
 import type { Pipe, PipeSink } from '../router/pipe.ts'
 import { EXIT, MAX_NOISE, MIN_NODE } from '../router/protocol.ts'
 import { launchLine } from './first-stage.ts'
@@ -118,7 +118,7 @@ export class BootPipe implements Pipe {
   private explain(end: ProcessEnd, cause: Error | undefined): RametError {
     switch (end.exitCode) {
       case EXIT.NO_NODE:
-        return this.error('no-interpreter', 'interpreter', 'has no Node in its PATH or in the usual places', {
+        return this.error('no-interpreter', 'interpreter', `has no ${this.given() ?? 'Node in its PATH or in the usual places'}`, {
           hint: `Install Node ${MIN_NODE} or later there, name it with the option node (--node), or use commands only (--runtime raw).`,
           cause,
         })
@@ -140,8 +140,15 @@ export class BootPipe implements Pipe {
     const said = this.lastLine()
     return this.error('boot-eof', 'launch', `ended the session ${how} before the stub ran${said === '' ? '' : `; it said: ${said}`}`, {
       hint: 'The account may have no shell, or its login scripts exit; try ssh with the same account and a command.',
+      // Of a process whose end is known all output is here, and no nonce was in it. Of a lost connection nothing is known.
+      outcome: end.exitCode === null && end.signal === null ? 'unknown' : 'not-sent',
       cause,
     })
+  }
+
+  /** The Node that was asked for by name. */
+  private given(): string | undefined {
+    return [this.options.node ?? []].flat()[0]
   }
 
   private lastLine(): string {
@@ -156,7 +163,7 @@ export class BootPipe implements Pipe {
     this.finish(error)
   }
 
-  private error(code: ErrorCode, stage: Stage, text: string, details: { hint: string; cause?: unknown }): RametError {
+  private error(code: ErrorCode, stage: Stage, text: string, details: { hint: string; outcome?: Outcome; cause?: unknown }): RametError {
     return new RametError(code, `${this.options.path.join(' > ')} ${text}`, { stage, path: this.options.path, outcome: 'not-sent', ...details })
   }
 

@@ -30,6 +30,8 @@ const FIND_NODE = [
   `[ "$n" ] || { echo "ramet: no node in $PATH" >&2; exit ${EXIT.NO_NODE}; }`,
 ].join('; ')
 
+const FIND_GIVEN = `command -v "$1" >/dev/null 2>&1 || { echo "ramet: no $1 in $PATH" >&2; exit ${EXIT.NO_NODE}; }`
+
 export interface LaunchOptions {
   version: string
   /** Bytes of the compressed stub. */
@@ -52,7 +54,7 @@ export function launchLine({ version, stubSize, nonce, node }: LaunchOptions): s
   const sh = [
     remark,
     's=$1 h=$2 i=$3; shift 3',
-    ...(words.length === 0 ? [FIND_NODE] : []),
+    words.length === 0 ? FIND_NODE : FIND_GIVEN,
     // Agents and debuggers in NODE_OPTIONS are meant for other programs; the stub hands both on to its children.
     'export RAMET_NODE_OPTIONS="$NODE_OPTIONS" RAMET_NODE_V8_COVERAGE="$NODE_V8_COVERAGE"; unset NODE_OPTIONS NODE_V8_COVERAGE',
     `exec ${start} -e "$s" "${title(version)}" "$h" "$i" 3<&0 4>&1 </dev/null >&2`,

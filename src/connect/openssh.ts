@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../base/clock.ts'
@@ -25,6 +25,8 @@ export interface OpensshOptions {
   hostKeys?: 'enforce' | 'accept' | 'ignore' | undefined
   /** True: ssh may ask at the terminal. Default: it asks nobody (BatchMode). */
   interactive?: boolean | undefined
+  /** True: short processes will follow one another, so the shared connection has to outlive the one that made it. */
+  commands?: boolean | undefined
   /** Milliseconds until the first process must be known to run. Default 30,000; 0: none. */
   timeout?: number | undefined
   signal?: AbortSignal | undefined
@@ -33,6 +35,14 @@ export interface OpensshOptions {
   program?: string | undefined
   env?: NodeJS.ProcessEnv | undefined
 }
+
+/**
+ * Seconds for which ssh keeps a shared connection that no process uses. Asked to, it leaves at once; this is for when we are
+ * killed. A command that comes later connects again.
+ */
+const PERSIST = 8
+/** Milliseconds for ssh to leave when asked to. */
+const LEAVE = 2000
 
 /** Length of a unix socket's path on the strictest system, less what ssh appends while it makes the socket. */
 const MAX_CONTROL_PATH = 104 - 18
@@ -51,6 +61,8 @@ export function connectOpenssh(options: OpensshOptions): Connection {
 class OpensshConnection implements Connection {
   state: 'new' | 'connecting' | 'open' | 'closed' = 'new'
   readonly name: string
+  readonly transport = 'openssh'
+  stage: Stage = 'ssh'
   readonly ready: Promise<void>
   private readonly options: OpensshOptions
   private readonly became = deferred<void>()
@@ -111,11 +123,22 @@ class OpensshConnection implements Connection {
     this.stopWaiting()
     this.became.reject(new RametError('closed', `${this.name}: the connection was closed here`, {
       path: [this.name], outcome: 'unknown', hint: 'Open it again.' }))
-    this.closing = Promise.all([...this.processes].map((item) => item.destroy())).then(() => {
+    this.closing = Promise.all([...this.processes].map((item) => item.destroy())).then(() => this.leave()).then(() => {
       if (this.dir !== undefined) rmSync(this.dir, { recursive: true, force: true })
       for (const listener of this.listeners) listener()
     })
     return this.closing
+  }
+
+  /** Ends the shared connection that ssh keeps in the background, if there is one. */
+  private async leave(): Promise<void> {
+    if (this.dir === undefined || !existsSync(join(this.dir, 's'))) return
+    const exit = new SpawnedProcess([this.options.program ?? 'ssh', ...this.args(), '-O', 'exit', '-o', this.controlPath(this.dir), '--', this.options.host], {
+      name: this.name, env: this.options.env })
+    exit.stderr(() => {})
+    const stop = (this.options.clock ?? systemClock).after(LEAVE, () => exit.kill())
+    await exit.exited
+    stop()
   }
 
   onClose(listener: () => void): void {
@@ -150,6 +173,7 @@ class OpensshConnection implements Connection {
       if (error !== undefined) return this.giveUp(error)
       this.stopWaiting()
       this.state = 'open'
+      this.stage = 'launch'
       this.became.resolve()
     })
   }
@@ -202,8 +226,15 @@ class OpensshConnection implements Connection {
     const control = join(this.dir, 's')
     // A path that is too long would make ssh refuse to start; without sharing each process connects by itself.
     if (control.length > MAX_CONTROL_PATH) return [...log, ...alone]
-    return [...log, '-o', `ControlPath=${control.replace(/%/g, '%%')}`,
-      '-o', `ControlMaster=${this.master === undefined ? 'yes' : 'no'}`, '-o', 'ControlPersist=no']
+    // A process that made the connection takes it along when it ends, though others are just being let in: only one that
+    // stays, a stub, may be trusted with it.
+    const keep = this.options.commands === true || (this.opened > 1 && this.master === undefined)
+    return [...log, '-o', this.controlPath(this.dir), '-o', `ControlMaster=${keep ? 'auto' : this.master === undefined ? 'yes' : 'no'}`,
+      '-o', `ControlPersist=${keep ? PERSIST : 'no'}`]
+  }
+
+  private controlPath(dir: string): string {
+    return `ControlPath=${join(dir, 's').replace(/%/g, '%%')}`
   }
 
   /** What ssh said while it made the connection for a process, or else what came on stderr. */

@@ -1,12 +1,12 @@
 import { deferred } from '../base/deferred.ts'
 import type { Clock } from '../base/clock.ts'
 import { PIPE_LOW_WATER } from '../router/pipe.ts'
-import { RametError } from '../router/errors.ts'
+import { RametError, isRametError } from '../router/errors.ts'
 import type { ErrorCode, ErrorDetails } from '../router/errors.ts'
 import { SPAWN_FAILURE, refusal } from './command.ts'
 import type { CommandEnd, CommandRequest, RunningCommand } from './command.ts'
 import { MarkScanner } from './raw-frames.ts'
-import { RAW_LINE, rawPreamble, signalLine, terminateLine } from './raw-script.ts'
+import { RAW_LINE, badName, parseEnd, rawPreamble, signalLine, terminateLine } from './raw-script.ts'
 import type { ProcessEnd, RemoteProcess } from './transport.ts'
 
 /** Bytes that login scripts may print on one stream before the command. */
@@ -30,6 +30,8 @@ export interface RawSurroundings {
   control(line: string): Promise<void>
   /** The command has ended, or was never started; a background job may still hold the process's channel. */
   left(command: RawCommand, process: RemoteProcess | undefined): void
+  /** The server opened no channel for the command. True: it has been queued again. */
+  refused(command: RawCommand): boolean
 }
 
 /** One command of the raw lane, from the queue to its end. */
@@ -55,6 +57,8 @@ export class RawCommand implements RunningCommand {
   private unconsumed = 0
   private held: Uint8Array[] = []
   private stdinEnded = false
+  private inputSent = false
+  private closedBy: RametError | undefined
   private wantsWritable = false
   /** Signals sent before the leader was known, and those sent at all. */
   private early: (() => void)[] = []
@@ -104,7 +108,7 @@ export class RawCommand implements RunningCommand {
       },
     })
     process.pipe.write(Buffer.from(rawPreamble(this.request, mark)))
-    for (const bytes of this.held.splice(0)) process.pipe.write(bytes)
+    for (const bytes of this.held.splice(0)) this.send(process, bytes)
     if (this.stdinEnded) process.pipe.end()
     else if (this.wantsWritable && process.pipe.pending <= PIPE_LOW_WATER) this.drained()
   }
@@ -118,10 +122,15 @@ export class RawCommand implements RunningCommand {
       this.wantsWritable = true
       return false
     }
-    this.process.pipe.write(bytes)
+    this.send(this.process, bytes)
     // At exactly this mark the pipe promises a `drain`.
     this.wantsWritable = this.process.pipe.pending > PIPE_LOW_WATER
     return !this.wantsWritable
+  }
+
+  private send(process: RemoteProcess, bytes: Uint8Array): void {
+    this.inputSent = true
+    process.pipe.write(bytes)
   }
 
   endStdin(): void {
@@ -142,6 +151,13 @@ export class RawCommand implements RunningCommand {
       this.sent.add(name)
       void this.around.control(signalLine(name, pid, this.group))
     })
+  }
+
+  /** Ends it for whoever closes the lane: its caller hears of that, whatever the command says last. */
+  close(error: RametError, grace: number): void {
+    this.closedBy = error
+    if (this.state === 'queued') this.fail(error)
+    else this.terminate(grace)
   }
 
   terminate(grace: number): void {
@@ -204,7 +220,7 @@ export class RawCommand implements RunningCommand {
     else if (text.startsWith('F') && stream === 'stderr') this.failed ??= this.failure(rest)
     else if (text.startsWith('E')) {
       this.over[stream] = true
-      if (stream === 'stderr') this.report = this.ending(rest)
+      if (stream === 'stderr') this.report = parseEnd(rest, this.sent)
       this.settle()
     }
   }
@@ -227,18 +243,6 @@ export class RawCommand implements RunningCommand {
     return status === '126' ? SPAWN_FAILURE.denied(program) : SPAWN_FAILURE.program(program)
   }
 
-  /** 'Terminated\nE143 TERM\n' · 'E143 TERM\n' · 'E0 ' */
-  private ending(text: string): { exitCode: number | null; signal: string | null } | undefined {
-    const match = /^([^]*)E(\d+) ([^]*)$/.exec(text)
-    if (match === null) return undefined
-    const [, words = '', digits = '', after = ''] = match
-    const status = Number(digits)
-    const name = /^[A-Z][A-Z0-9+-]*$/.test(after.trim()) ? `SIG${after.trim()}` : undefined
-    // Shells say nothing of INT and PIPE: what we sent ourselves was the signal.
-    const told = words.trim() !== '' || status > 255 || (name !== undefined && this.sent.has(name))
-    return name !== undefined && status > 128 && told ? { exitCode: null, signal: name } : { exitCode: status, signal: null }
-  }
-
   private settle(): void {
     if (this.state === 'ended' || !this.over.stdout || !this.over.stderr) return
     if (this.failed !== undefined) return this.fail(this.error('spawn-failed', this.failed))
@@ -256,6 +260,7 @@ export class RawCommand implements RunningCommand {
   private exited(how: ProcessEnd, cause: Error | undefined): void {
     if (this.state === 'ended' || (this.over.stdout && this.over.stderr)) return
     if (this.failed !== undefined) return this.fail(this.error('spawn-failed', this.failed))
+    if (isRametError(cause) && cause.code === 'launch-failed' && !this.marked.stderr) return this.notOpened(cause)
     const { name } = this.around
     if (how.exitCode !== null && !this.marked.stderr) {
       return this.fail(this.error('launch-failed', `the login shell ended with exit code ${how.exitCode} before it ran the command${this.noiseLine()}`, {
@@ -269,6 +274,12 @@ export class RawCommand implements RunningCommand {
     this.around.ready.then(() => this.fail(lost), (error: unknown) => this.fail(error as Error))
   }
 
+  private notOpened(cause: RametError): void {
+    this.process = undefined
+    this.state = 'queued'
+    if (this.inputSent || this.terminating > 0 || !this.around.refused(this)) this.fail(cause)
+  }
+
   private giveUp(): void {
     this.process?.kill()
     this.fail(this.error('link-lost', 'the command was to be ended, and the target did not say that it has', {
@@ -277,6 +288,7 @@ export class RawCommand implements RunningCommand {
   }
 
   private finish(end: CommandEnd): void {
+    if (this.closedBy !== undefined) return this.fail(this.closedBy)
     this.leave()
     this.end.resolve(end)
   }
@@ -307,9 +319,4 @@ export class RawCommand implements RunningCommand {
   private error(code: ErrorCode, message: string, details: ErrorDetails = {}): RametError {
     return new RametError(code, `${this.around.name}: ${message}`, details)
   }
-}
-
-function badName(request: CommandRequest): string | undefined {
-  const name = Object.keys(request.env ?? {}).find((key) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key))
-  return name === undefined ? undefined : SPAWN_FAILURE.name(name)
 }

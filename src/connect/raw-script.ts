@@ -1,4 +1,4 @@
-import { shellText } from './command.ts'
+import { SPAWN_FAILURE, shellText } from './command.ts'
 import type { CommandRequest } from './command.ts'
 
 /**
@@ -84,6 +84,26 @@ function present(program: string): string {
   const name = shellQuote(program)
   if (!program.includes('/')) return `command -v ${name} >/dev/null 2>&1||exit 127`
   return `if [ ! -e ${name} ];then exit 127;elif [ ! -x ${name} ]||[ -d ${name} ];then exit 126;fi`
+}
+
+/**
+ * Reads what stands in frame E: 'Terminated\nE143 TERM\n' · 'E143 TERM\n' · 'E0 '. Shells say nothing of INT and PIPE: there
+ * `sent`, the signals that we sent ourselves, decides.
+ */
+export function parseEnd(text: string, sent: ReadonlySet<string>): { exitCode: number | null; signal: string | null } | undefined {
+  const match = /^([^]*)E(\d+) ([^]*)$/.exec(text)
+  if (match === null) return undefined
+  const [, words = '', digits = '', after = ''] = match
+  const status = Number(digits)
+  const name = /^[A-Z][A-Z0-9+-]*$/.test(after.trim()) ? `SIG${after.trim()}` : undefined
+  const told = words.trim() !== '' || status > 255 || (name !== undefined && sent.has(name))
+  return name !== undefined && status > 128 && told ? { exitCode: null, signal: name } : { exitCode: status, signal: null }
+}
+
+/** A shell can only assign to some names. */
+export function badName(request: CommandRequest): string | undefined {
+  const name = Object.keys(request.env ?? {}).find((key) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key))
+  return name === undefined ? undefined : SPAWN_FAILURE.name(name)
 }
 
 /** What goes to stdin before the command's own. Every environment name must be one that a shell can assign to. */

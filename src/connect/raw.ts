@@ -10,6 +10,8 @@ import type { Connection, RemoteProcess } from './transport.ts'
 const COMMANDS = 8
 /** Channels that end commands, at once. */
 const CONTROLS = 2
+/** Milliseconds for the channel of a command that has ended to close by itself; a job in its background may keep it longer. */
+const LINGER = 500
 /** Milliseconds from TERM to KILL when the lane is closed. */
 const CLOSE_GRACE = 500
 
@@ -24,8 +26,11 @@ export class RawLane implements CommandLane {
   private readonly clock: Clock
   private readonly queue: RawCommand[] = []
   private readonly active = new Set<RawCommand>()
-  /** Commands that have ended while a background job of theirs still holds the channel, oldest first. */
-  private readonly lingering = new Set<RemoteProcess>()
+  /** Channels of commands that have ended, with the time of that, oldest first. */
+  private readonly lingering = new Map<RemoteProcess, number>()
+  /** Fewer than COMMANDS where the server has refused that many. */
+  private limit = COMMANDS
+  private stopEviction: (() => void) | undefined
   private readonly controls: (() => void)[] = []
   private controlling = 0
   private opened = 0
@@ -49,6 +54,7 @@ export class RawLane implements CommandLane {
       ready: this.connection.ready,
       control: (line) => this.control(line),
       left: (ended, process) => this.left(ended, process),
+      refused: (refused) => this.refused(refused),
     })
     if (this.state === 'closed') {
       command.refuse(new RametError('closed', `${this.connection.name}: the connection is closed`, {
@@ -65,8 +71,13 @@ export class RawLane implements CommandLane {
   /** Ends every command; resolves when they have ended. To be called before the connection is closed. */
   async close(): Promise<void> {
     this.state = 'closed'
+    this.stopEviction?.()
     const commands = [...this.queue.splice(0), ...this.active]
-    for (const command of commands) command.terminate(CLOSE_GRACE)
+    for (const command of commands) {
+      command.close(new RametError('closed', `${this.connection.name} was closed while a command ran`, {
+        path: [this.connection.name], outcome: command.state === 'queued' ? 'not-sent' : 'unknown',
+        hint: 'It was told to end; what it had done by then stays done.' }), CLOSE_GRACE)
+    }
     await Promise.allSettled(commands.map((command) => command.ended))
   }
 
@@ -74,7 +85,7 @@ export class RawLane implements CommandLane {
     while (this.queue.length > 0) {
       // The first command may leave together with what opens the connection; the others wait for it.
       if (!this.ready && this.opened > 0) return
-      if (this.active.size + this.lingering.size >= COMMANDS) return this.evict()
+      if (this.active.size + this.lingering.size >= this.limit) return this.evict()
       const command = this.queue.shift() as RawCommand
       if (command.state !== 'queued') continue
       this.opened += 1
@@ -86,14 +97,29 @@ export class RawLane implements CommandLane {
   /** Takes a channel from the background job that has had it longest: at its next line of output it will get SIGPIPE. */
   private evict(): void {
     const [oldest] = this.lingering
-    oldest?.kill()
+    if (oldest === undefined || this.stopEviction !== undefined) return
+    const [process, since] = oldest
+    this.stopEviction = this.clock.after(Math.max(0, since + LINGER - this.clock.now()), () => {
+      this.stopEviction = undefined
+      if (this.lingering.has(process)) process.kill()
+      else this.next()
+    })
+  }
+
+  /** The server allows fewer sessions than we thought: true when the command will be started again once one has ended. */
+  private refused(command: RawCommand): boolean {
+    if (this.state === 'closed' || this.active.size + this.lingering.size < 2) return false
+    this.active.delete(command)
+    this.limit = Math.max(1, Math.min(this.limit, this.active.size + this.lingering.size))
+    this.queue.unshift(command)
+    return true
   }
 
   private left(command: RawCommand, process: RemoteProcess | undefined): void {
     const at = this.queue.indexOf(command)
     if (at >= 0) this.queue.splice(at, 1)
     if (!this.active.delete(command) || process === undefined) return this.next()
-    this.lingering.add(process)
+    this.lingering.set(process, this.clock.now())
     void process.exited.then(() => {
       this.lingering.delete(process)
       this.next()
@@ -121,6 +147,7 @@ export class RawLane implements CommandLane {
 
   private lost(cause: unknown): void {
     this.state = 'closed'
+    this.stopEviction?.()
     for (const command of this.queue.splice(0)) {
       command.refuse(cause instanceof RametError ? cause : new RametError('link-lost', `${this.connection.name}: the connection ended`, {
         outcome: 'not-sent', hint: 'Connect again; the command was not sent.', cause,

@@ -152,6 +152,8 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
   async destroy(): Promise<void> {
     this.kill()
     await this.exited
+    // Node lets go of its handles in the turns of the event loop that follow.
+    for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
   }
 
   private streamClosed(sink: PipeSink, cause: Error | undefined): void {

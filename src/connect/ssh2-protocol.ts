@@ -146,11 +146,24 @@ export function dataToSign(protocol: SshProtocol, request: Buffer): Buffer {
  * keys, or what an agent signed.
  */
 export function sendPublicKey(protocol: SshProtocol, request: Buffer, signature?: Uint8Array): void {
-  const payload = signature === undefined ? request : Buffer.concat([request, string(signature)])
+  protocol._authsQueue.push('publickey')
+  sendPayload(protocol, signature === undefined ? request : Buffer.concat([request, string(signature)]))
+}
+
+/**
+ * Sends a packet without meaning, for the TCP acknowledgement that travels with it: while logging in OpenSSH holds back a
+ * second small packet until the first is acknowledged (Nagle), which our kernel does 40 ms late when we have nothing to say.
+ */
+export function sendIgnore(protocol: SshProtocol): void {
+  sendPayload(protocol, IGNORE)
+}
+
+const IGNORE = Buffer.of(2, 0, 0, 0, 0)
+
+function sendPayload(protocol: SshProtocol, payload: Buffer): void {
   const writer = protocol._packetRW.write
   const at = writer.allocStart
   const packet = writer.alloc(payload.length)
   packet.set(payload, at)
-  protocol._authsQueue.push('publickey')
   sendPacket(protocol, writer.finalize(packet))
 }

@@ -3,7 +3,7 @@ import type { Pipe } from '../router/pipe.ts'
 import { type AuthOptions, Authenticator } from './ssh2-auth.ts'
 import type { SshChannel } from './ssh2-channel.ts'
 import type { HostKeyGate } from './ssh2-host-key.ts'
-import type { ProtocolHandlers, SshAlgorithms, SshProtocol } from './ssh2-protocol.ts'
+import { type ProtocolHandlers, type SshAlgorithms, type SshProtocol, sendIgnore } from './ssh2-protocol.ts'
 import { SshTransport } from './ssh2-transport.ts'
 
 export interface SessionOwner {
@@ -154,6 +154,12 @@ export class SshSession {
     return true
   }
 
+  /** Makes the server's next small packet come at once; only with servers known to bear it. */
+  private acknowledge(): void {
+    const protocol = this.protocol()
+    if (protocol !== undefined && this.known() !== undefined) sendIgnore(protocol)
+  }
+
   private lost(error: RametError): void {
     if (this.state === 'closed') return
     const login = this.state === 'login'
@@ -177,7 +183,10 @@ export class SshSession {
     const at = (id: number): SshChannel | undefined => this.channels.get(id)
     return {
       DISCONNECT: (_, reason, text) => this.disconnected(reason, text ?? ''),
-      SERVICE_ACCEPT: () => this.auth.start(),
+      SERVICE_ACCEPT: () => {
+        this.auth.start()
+        this.acknowledge()
+      },
       EXT_INFO: (_, extensions) => {
         // A later one may only add; the first list is what was promised before the login.
         this.transport.signatureAlgorithms ??= extensions.find((item) => item.name === 'server-sig-algs')?.algs
@@ -191,6 +200,7 @@ export class SshSession {
       USERAUTH_INFO_REQUEST: (_, name, text, prompts) => this.auth.questions(name, text, prompts),
       GLOBAL_REQUEST: (protocol, _, wantReply) => {
         if (wantReply) protocol.requestFailure()
+        else this.acknowledge()
       },
       CHANNEL_OPEN_CONFIRMATION: (_, info) => at(info.recipient)?.opened(info.sender, info.window, info.packetSize),
       CHANNEL_OPEN_FAILURE: (_, id, reason, text) => at(id)?.refused(text || `reason ${reason}`),

@@ -34,6 +34,8 @@ export interface Ssh2Options {
   timeout?: number | undefined
   signal?: AbortSignal | undefined
   clock?: Clock | undefined
+  /** Hears when a person is asked for something (a passphrase, a touch, an answer), and when that is over. */
+  prompting?: ((now: boolean) => void) | undefined
   /** 'slow' waits for each reply; default 'auto': one flight where it is safe. */
   flight?: 'auto' | 'slow' | undefined
   /** 0 ≤ x < 1; spreads retries. */
@@ -52,6 +54,8 @@ export function connectSsh2(options: Ssh2Options): Connection {
 class Ssh2Connection implements Connection, ChannelOwner {
   state: 'connecting' | 'open' | 'closed' = 'connecting'
   readonly name: string
+  readonly transport = 'ssh2'
+  stage: Stage = 'resolve'
   readonly ready: Promise<void>
   private readonly options: Ssh2Options
   private readonly clock: Clock
@@ -61,7 +65,6 @@ class Ssh2Connection implements Connection, ChannelOwner {
   private session: SshSession | undefined
   private pipe: (Pipe & { bytesIn?: number; bytesOut?: number }) | undefined
   private readonly before = { in: 0, out: 0 }
-  private stage: Stage = 'resolve'
   private flight: 'auto' | 'slow'
   private dials = 0
   /** Everything opened that is not over, in order. */
@@ -261,6 +264,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
   }
 
   private asking(): () => void {
+    this.options.prompting?.(true)
     if (this.prompts++ === 0 && this.stopTimer !== undefined) {
       this.stopTimer()
       this.timeLeft = Math.max(1, this.timeLeft - (this.clock.now() - this.timerFrom))
@@ -269,6 +273,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
     return () => {
       if (over) return
       over = true
+      this.options.prompting?.(false)
       if (--this.prompts === 0 && this.state === 'connecting') this.startTimer()
     }
   }

@@ -23,7 +23,7 @@ export interface BundlerOptions {
   /** Patterns of files that are refused as code, as in .gitignore. Default: DEFAULT_DENY. */
   deny?: readonly string[]
   /** Bytes of text that one graph may have. Default 64 MiB, what a context keeps. */
-  limit?: number
+  limit?: number | undefined
   /** Milliseconds since 1970, for comparison with the times of files. Default: Date.now. */
   wallClock?: () => number
 }

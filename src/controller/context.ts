@@ -33,7 +33,6 @@ export class Actions implements ContextActions {
   async exec(command: string | string[], options: ExecOptions = {}): Promise<ExecResult | ExecResult<Buffer>> {
     const { timeout, signal } = this.options
     const merged = { ...(timeout === undefined ? {} : { timeout }), ...(signal === undefined ? {} : { signal }), ...options }
-    if (this.core.undecided) await this.core.ready
     const { name, path } = this.core
     return (await runCommand(this.core.lane(), command, merged, { name, path, clock: this.home.clock })) as ExecResult | ExecResult<Buffer>
   }
@@ -84,6 +83,22 @@ export class Handle extends Actions implements Context {
   constructor(core: ContextCore, home: HandleHome) {
     super(core, home, {})
     core.handles++
+  }
+
+  /** Resolves when it can be used. An abort gives the attempt up when nobody else waits for it. */
+  opened(signal: AbortSignal | undefined): Promise<Context> {
+    const { core } = this
+    if (signal === undefined) return core.ready.then(() => this)
+    return new Promise((resolve, reject) => {
+      const abort = (): void => {
+        const error = core.cancelled(signal.reason)
+        reject(error)
+        this.closing ??= --core.handles === 0 ? core.cancel(error) : Promise.resolve()
+      }
+      if (signal.aborted) return abort()
+      signal.addEventListener('abort', abort, { once: true })
+      core.ready.then(() => resolve(this), reject).finally(() => signal.removeEventListener('abort', abort))
+    })
   }
 
   get name(): string {

@@ -5,7 +5,7 @@ import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { ROOT } from '../router/protocol.ts'
 import { Router } from '../router/router.ts'
-import type { CallOptions, Connecting, ConnectOptions, Context, ControllerOptions, LinkStats } from './api.ts'
+import type { CallOptions, Connecting, ConnectOptions, ControllerOptions, LinkStats } from './api.ts'
 import type { Bundler } from './bundler.ts'
 import { Actions, Handle, type HandleHome } from './context.ts'
 import type { CoreHome } from './core-options.ts'
@@ -31,11 +31,14 @@ export class Controller implements AsyncDisposable {
   private bundler_: Promise<Bundler> | undefined
   private nextId = ROOT + 1
   private unwatch: (() => void) | undefined
+  private readonly reach: typeof reach
+  private closing: Promise<void> | undefined
 
-  /** `clock` is for tests. */
-  constructor(options: ControllerOptions = {}, clock: Clock = systemClock) {
+  /** `clock` and `reachTarget` (what opens the connection to an address) are for tests. */
+  constructor(options: ControllerOptions = {}, clock: Clock = systemClock, reachTarget = reach) {
     this.options = options
     this.clock = clock
+    this.reach = reachTarget
     const book = new LogBook(options.logger)
     this.router = new Router(
       {
@@ -66,7 +69,7 @@ export class Controller implements AsyncDisposable {
   connect(target: string, options: ConnectOptions = {}): Connecting {
     const core = this.coreFor(target, options)
     const handle = new Handle(core, this.home)
-    const promise = core.ready.then((): Context => handle)
+    const promise = handle.opened(options.signal)
     // A failure reaches whoever awaits it, and every call; a context that nobody awaited is no unhandled rejection.
     promise.catch(() => {})
     const actions = new Actions(core, this.home, {})
@@ -90,7 +93,15 @@ export class Controller implements AsyncDisposable {
   }
 
   /** Closes every context. When it resolves nothing of the tree is left here or on any machine that could be reached. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.closing ??= this.end())
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  private async end(): Promise<void> {
     this.state = 'closed'
     this.unwatch?.()
     this.unwatch = undefined
@@ -99,16 +110,13 @@ export class Controller implements AsyncDisposable {
     await (await this.bundler_)?.close()
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close()
-  }
-
   private coreFor(target: string, options: ConnectOptions): ContextCore {
     if (this.state === 'closed') throw new RametError('closed', 'this controller was closed', { outcome: 'not-sent', hint: 'Make a new one.' })
     const address = parseTarget(target)
     const key = options.fresh === true ? undefined : poolKey(target, options)
     const pooled = key === undefined ? undefined : this.pool.get(key)
-    if (pooled !== undefined) return pooled
+    // One that is going down is no use to anybody new.
+    if (pooled !== undefined && pooled.state !== 'lost' && pooled.state !== 'closed') return pooled
     const name = displayName(address)
     const path = [name]
     const core = new ContextCore(this.home, {
@@ -119,8 +127,7 @@ export class Controller implements AsyncDisposable {
       node: options.node,
       keepalive: options.keepalive,
       timeout: options.timeout ?? CONNECT_TIMEOUT,
-      signal: options.signal,
-      reach: (signal, prompting) => reach(address, { ...options, prompt: options.prompt ?? this.options.prompt }, { name, path, clock: this.clock, signal, prompting, book: this.home.book }),
+      reach: (signal, prompting) => this.reach(address, { ...options, prompt: options.prompt ?? this.options.prompt }, { name, path, clock: this.clock, signal, prompting, book: this.home.book }),
     })
     this.cores.set(core.id, core)
     if (key !== undefined) this.pool.set(key, core)
@@ -138,7 +145,7 @@ export class Controller implements AsyncDisposable {
   }
 
   private bundler(): Promise<Bundler> {
-    this.bundler_ ??= import('./bundler.ts').then(({ Bundler }) => new Bundler())
+    this.bundler_ ??= import('./bundler.ts').then(({ Bundler }) => new Bundler({ limit: this.options.limits?.code }))
     return this.bundler_
   }
 }

@@ -25,7 +25,6 @@ export interface CoreOptions {
   keepalive?: Partial<Keepalive> | undefined
   /** ms for all stages; time spent at prompts is not counted. */
   timeout: number
-  signal?: AbortSignal | undefined
   /** Reaches the target. Its `waiting` reports a prompt's begin and end. */
   reach(signal: AbortSignal, prompting: (now: boolean) => void): Promise<Connection>
 }

@@ -7,16 +7,18 @@ import type { Connection } from '../connect/transport.ts'
 import { type CallOutcome, PendingCall } from '../router/call.ts'
 import { CodeLink, decodeNeed } from '../router/code-link.ts'
 import { decode } from '../router/codec.ts'
-import { RametError } from '../router/errors.ts'
+import { RametError, type Stage, withOutcome } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { MAX_CODE, TYPE } from '../router/protocol.ts'
 import type { CallOptions, ContextInfo, LinkStats } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
+import { ConnectTimer } from './connect-timer.ts'
 import type { CoreHome, CoreOptions } from './core-options.ts'
 import { ExecLane } from './exec-lane.ts'
 import { greet, keepaliveOf, readHello } from './greeting.ts'
 import { linkStats } from './link-stats.ts'
+import { LateLane } from './late-lane.ts'
 import { ContextLog } from './logs.ts'
 import { pingByCommand, Pings } from './pings.ts'
 import { remoteError } from './remote-errors.ts'
@@ -24,6 +26,19 @@ import { ownModule, stubImage, version } from './stub-image.ts'
 
 /** How long a stub may take for its goodbye, in ms: its commands get 2 s after their TERM. */
 const GOODBYE = 5000
+
+const LATER = ', or give it more time (timeout, --connect-timeout).'
+const TIMEOUTS: Record<Stage, { waits: string; hint: string }> = {
+  resolve: { waits: 'its configuration, name or keys were not read by then', hint: `Look at the DNS server, Match exec and the agent${LATER}` },
+  tcp: { waits: 'no answer to a TCP connection', hint: `Check the address, routes and firewalls on the way${LATER}` },
+  'host-key': { waits: 'the server did not finish the key exchange', hint: `Check that an SSH server listens there, and its load${LATER}` },
+  auth: { waits: 'the server did not finish the login', hint: `Look into the server's log (DNS, PAM and directory services are slow when they are broken)${LATER}` },
+  ssh: { waits: 'ssh had not started a command by then', hint: `Try the same with ssh itself, with -v${LATER}` },
+  launch: { waits: 'the login shell did not start the stub', hint: `Look at what its login scripts do: they may wait for something${LATER}` },
+  interpreter: { waits: 'Node did not start', hint: `Look at the load of the machine${LATER}` },
+  stub: { waits: 'the stub did not arrive', hint: `Look at the network on the way${LATER}` },
+  hello: { waits: 'the stub was started and said no word', hint: `Look at the load of the machine${LATER}` },
+}
 
 /** A context, seen from its controller: one connection, one link, whatever number of handles. */
 export class ContextCore {
@@ -40,7 +55,9 @@ export class ContextCore {
   private readonly home: CoreHome
   private readonly options: CoreOptions
   private readonly became = deferred<void>()
-  private readonly gone = deferred<void>()
+  private readonly unlinked = deferred<void>()
+  private closing: Promise<void> | undefined
+  private finishing: Promise<void> | undefined
   private readonly abort = new AbortController()
   private readonly log: ContextLog
   private readonly pipe = new LatePipe()
@@ -51,8 +68,11 @@ export class ContextCore {
   private readonly execLane: ExecLane
   private readonly offered = { main: new Set<number>(), user: new Set<number>() }
   private readonly pings = new Pings()
-  private cancelTimer: (() => void) | undefined
-  private prompts = 0
+  private readonly timer: ConnectTimer
+  /** Resolves when the connection is there, though it may still be logging in; or with nothing when there will be none. */
+  private readonly reaching: Promise<void>
+  private readonly lanes = deferred<CommandLane>()
+  private stub: BootPipe | undefined
   private lostBy: RametError | undefined
   private roundTrips = 0
 
@@ -74,27 +94,21 @@ export class ContextCore {
       remoteError: (wire) => this.remoteError(wire),
     })
     if (this.runtime === 'node') this.openLink()
-    this.armTimer(options.timeout)
-    options.signal?.addEventListener('abort', this.aborted)
-    if (options.signal?.aborted === true) this.aborted()
-    void this.reach()
+    this.lanes.promise.catch(() => {})
+    this.timer = new ConnectTimer(home.clock, options.timeout, () => this.timedOut())
+    this.reaching = this.reach()
   }
 
   owns(link: Link): boolean {
     return link === this.link
   }
 
-  /** Commands on this context. Throws RametError while it is not connected and has no interpreter. */
+  /** Commands on this context; while nobody knows yet which way they take, they wait. Throws RametError when it is over. */
   lane(): CommandLane {
     this.check()
-    if (this.runtime === 'node') return this.execLane
-    if (this.rawLane === undefined) throw this.error('no-route', 'is not connected yet', 'Await connect() first.')
-    return this.rawLane
-  }
-
-  /** Whether commands have to wait until it is known which lane they take. */
-  get undecided(): boolean {
-    return this.state === 'connecting' && this.options.runtime !== 'node'
+    const undecided = this.state === 'connecting' && this.options.runtime === 'auto'
+    if (this.runtime === 'node' && !undecided) return this.execLane
+    return this.rawLane ?? new LateLane(this.lanes.promise, this.path)
   }
 
   /** Sends a call of a module's function. Throws RametError for what is wrong at this end. */
@@ -144,7 +158,7 @@ export class ContextCore {
   /** Its link is gone. */
   lost(cause: RametError): void {
     if (this.state === 'closed' || this.state === 'lost') {
-      this.gone.resolve()
+      this.unlinked.resolve()
       return
     }
     const noNode = cause.code === 'no-interpreter' || cause.code === 'interpreter-too-old'
@@ -166,37 +180,50 @@ export class ContextCore {
   }
 
   /** Says goodbye, waits for the stub's end (at most GOODBYE) and closes the connection. Twice is harmless. */
-  async close(): Promise<void> {
-    if (this.state === 'closed' || this.state === 'lost') {
-      await this.gone.promise
-      return
-    }
+  close(): Promise<void> {
+    return (this.closing ??= this.state === 'lost' ? this.finish() : this.goodbye())
+  }
+
+  private async goodbye(): Promise<void> {
     const connecting = this.state === 'connecting'
+    const closed = this.error('closed', 'was closed', 'Connect again, and close it when its work is done.')
+    const forWork = this.asWorkSees(closed)
     this.state = 'closed'
-    const closed = this.error('closed', 'was closed', '')
+    this.lanes.reject(closed)
     this.became.reject(closed)
-    this.home.router.removeRoute(this.id, closed)
+    this.pings.fail(closed)
+    this.home.router.removeRoute(this.id, forWork)
     if (this.link !== undefined && !connecting) {
       this.link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
       this.link.end()
       const cancel = this.home.clock.after(GOODBYE, () => this.link?.close())
-      await this.gone.promise
+      await this.unlinked.promise
       cancel()
     } else {
+      if (this.rawLane !== undefined && !connecting) await this.endCommands(this.rawLane)
       this.abort.abort(closed)
       this.link?.close()
     }
     await this.finish()
   }
 
-  private readonly aborted = (): void => {
-    this.abort.abort(this.options.signal?.reason)
-    this.fail(this.error('cancelled', 'was being connected when that was aborted', '', this.options.signal?.reason))
+  /** The error for one who gives up waiting for it. */
+  cancelled(reason: unknown): RametError {
+    const { path } = this
+    const stage = this.stage()
+    return new RametError('cancelled', `${path.join(' > ')} was being connected when that was aborted`, {
+      stage, path, outcome: 'not-sent', cause: reason, hint: 'Nothing was run there; connect again when it is wanted.' })
+  }
+
+  /** Nobody waits for it any more. */
+  async cancel(error: RametError): Promise<void> {
+    this.fail(error)
+    await this.finish()
   }
 
   private async reach(): Promise<void> {
     try {
-      const connection = await this.options.reach(this.abort.signal, (now) => (this.prompts += now ? 1 : -1))
+      const connection = await this.options.reach(this.abort.signal, (now) => this.timer.prompting(now))
       this.connection = connection
       if (this.state !== 'connecting') {
         await connection.close()
@@ -226,12 +253,14 @@ export class ContextCore {
     const stray = (bytes: Uint8Array): void => this.log.stray(bytes)
     // A login that is refused reaches the link through its pipe.
     connection.ready.catch((error: RametError) => this.pipe.state === 'open' && this.link?.close(error))
-    this.pipe.attach(new BootPipe(connection, { version: version(), stub: stubImage(), node, path: this.path, stray }))
+    this.stub = new BootPipe(connection, { version: version(), stub: stubImage(), node, path: this.path, stray })
+    this.pipe.attach(this.stub)
   }
 
   private becomeRaw(connection: Connection): void {
     this.runtime = 'raw'
     this.rawLane = new RawLane(connection, { clock: this.home.clock })
+    this.lanes.resolve(this.rawLane)
     connection.ready.then(
       () => {
         if (this.state !== 'connecting') return
@@ -253,49 +282,68 @@ export class ContextCore {
 
   private connected(): void {
     this.state = 'connected'
-    this.settled()
+    this.timer.close()
+    this.lanes.resolve(this.lane())
     this.became.resolve()
   }
 
-  private settled(): void {
-    this.cancelTimer?.()
-    this.options.signal?.removeEventListener('abort', this.aborted)
+  /** Where connecting stands. */
+  private stage(): Stage {
+    if (this.connection === undefined) return 'resolve'
+    if (this.connection.stage !== 'launch' || this.stub === undefined) return this.connection.stage
+    return this.stub.state === 'booting' ? 'launch' : 'hello'
   }
 
-  private armTimer(ms: number): void {
-    this.cancelTimer = this.home.clock.after(ms, () => {
-      // A person who types a password is no timeout.
-      if (this.prompts > 0) {
-        this.armTimer(ms)
-        return
-      }
-      this.abort.abort()
-      const stage = this.connection === undefined || this.runtime === 'raw' ? 'tcp' : 'hello'
-      const hint = 'The machine is slow or silent; raise the timeout (--connect-timeout), or look at what its login scripts do.'
-      this.fail(new RametError('connect-timeout', `${this.path.join(' > ')} was not connected within ${ms} ms`, { stage, path: this.path, outcome: 'not-sent', hint }))
-    })
+  private timedOut(): void {
+    const { path } = this
+    const stage = this.stage()
+    const { waits, hint } = TIMEOUTS[stage]
+    this.fail(new RametError('connect-timeout', `${path.join(' > ')} was not connected within ${this.options.timeout} ms: ${waits}`, {
+      stage, path, outcome: 'not-sent', hint }))
+  }
+
+  /** Without an interpreter nobody there ends them when the connection does. */
+  private async endCommands(lane: RawLane): Promise<void> {
+    const { promise, resolve } = deferred<void>()
+    const cancel = this.home.clock.after(GOODBYE, resolve)
+    await Promise.race([lane.close(), promise])
+    cancel()
   }
 
   private fail(cause: RametError): void {
     if (this.state === 'closed' || this.state === 'lost') return
     const connecting = this.state === 'connecting'
+    const forWork = this.asWorkSees(cause)
     this.state = 'lost'
     this.lostBy = cause
-    this.settled()
+    this.timer.close()
+    this.lanes.reject(cause)
     this.became.reject(cause)
-    this.home.router.removeRoute(this.id, cause)
+    this.pings.fail(cause)
+    this.home.router.removeRoute(this.id, forWork)
     this.pipe.fail(cause)
     this.link?.close(cause)
+    this.abort.abort(cause)
     if (!connecting) this.home.book.write('warn', { context: this.path.join(' > '), code: cause.code }, cause.message)
     void this.finish()
   }
 
-  private async finish(): Promise<void> {
-    this.settled()
-    this.pings.fail(this.lostBy ?? this.error('closed', 'was closed', ''))
+  /** What ends the context, for work that may have left: with the login goes everything that waited for it. */
+  private asWorkSees(cause: RametError): RametError {
+    const early = this.state === 'connecting' && (this.stub === undefined || ['resolve', 'tcp', 'host-key'].includes(this.stage()))
+    return early ? cause : withOutcome(cause, 'unknown')
+  }
+
+  /** Lets go of everything; resolves when nothing of it is left here. */
+  private finish(): Promise<void> {
+    return (this.finishing ??= this.letGo())
+  }
+
+  private async letGo(): Promise<void> {
+    this.timer.close()
+    await this.reaching
     await this.connection?.close()
     this.log.close()
-    this.gone.resolve()
     this.home.ended(this.id)
   }
 
@@ -315,7 +363,7 @@ export class ContextCore {
   }
 
   private check(): void {
-    if (this.state === 'lost') throw this.lostBy ?? this.error('link-lost', 'is lost', 'Connect again.')
+    if (this.state === 'lost') throw this.error(this.lostBy?.code ?? 'link-lost', 'is lost', 'Connect again.', this.lostBy)
     if (this.state === 'closed') throw this.error('closed', 'was closed', 'Connect again.')
   }
 

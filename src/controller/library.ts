@@ -53,8 +53,9 @@ export class Library {
   /** Pushes the texts that the link's neighbour lacks and offers the modules to `dst`. */
   ship(code: CodeLink, dst: number, user: boolean, offers: readonly Offer[]): void {
     const lacking = code.lacking(offers.map(({ hash }) => hash))
-    if (lacking.length > 0) code.push(lacking, this.pack(lacking))
+    // First the offer: a context with little room has to know what the texts are for when they come in.
     code.offer({ dst, user, offers: [...offers], pushed: new Set(lacking) })
+    if (lacking.length > 0) code.push(lacking, this.pack(lacking))
   }
 
   /** Answers a NEED: texts that this link has been offered, and no others. */

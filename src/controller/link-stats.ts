@@ -15,7 +15,7 @@ export function linkStats(
   return {
     from: path.at(-2) ?? 'controller',
     to: path.at(-1) ?? '',
-    transport: connection?.name ?? '',
+    transport: connection?.transport ?? '',
     rtt: link?.rtt,
     bytesIn: wire.bytesIn || (link?.bytesIn ?? 0),
     bytesOut: wire.bytesOut || (link?.bytesOut ?? 0),

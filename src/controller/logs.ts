@@ -51,10 +51,10 @@ export class ContextLog {
   record(bytes: Uint8Array): void {
     const content = decode(bytes)
     if (!Array.isArray(content)) return
-    const [time, level, source, text, dropped] = content as unknown[]
+    const [time, level, source, text, dropped, more] = content as unknown[]
     if (typeof text !== 'string' || typeof source !== 'string') return
     const name = (typeof level === 'number' ? NAMES.get(level) : undefined) ?? 'info'
-    const fields: Record<string, unknown> = { context: this.path.join(' > '), source, remoteTime: time }
+    const fields: Record<string, unknown> = { ...fieldsOf(more), context: this.path.join(' > '), source, remoteTime: time }
     if (typeof dropped === 'number' && dropped > 0) fields['dropped'] = dropped
     this.book.write(name, fields, escapeControls(text))
   }
@@ -88,6 +88,18 @@ export class ContextLog {
     if (this.dropped > 0) fields['dropped'] = this.dropped
     this.dropped = 0
     this.book.write('info', fields, escapeControls(line.slice(0, LINE)))
+  }
+}
+
+/** What remote code gave to a record besides its text. Nobody's JSON: nothing in it is believed, and control characters are shown. */
+function fieldsOf(json: unknown): Record<string, unknown> {
+  if (typeof json !== 'string' || json.length > LINE) return {}
+  try {
+    const shown = (key: string, value: unknown): unknown => (escapeControls(key) !== key ? undefined : typeof value === 'string' ? escapeControls(value) : value)
+    const fields: unknown = JSON.parse(json, shown)
+    return typeof fields === 'object' && fields !== null && !Array.isArray(fields) ? (fields as Record<string, unknown>) : {}
+  } catch {
+    return {}
   }
 }
 

@@ -1,3 +1,4 @@
+import { deferred } from '../base/deferred.ts'
 import { hostKeyPolicy } from '../connect/host-key-policy.ts'
 import { KnownHosts } from '../connect/known-hosts.ts'
 import { resolveSshConfig, type SshConfig } from '../connect/ssh-config.ts'
@@ -30,7 +31,7 @@ export async function reachSsh(address: SshAddress, options: ConnectOptions, con
 }
 
 async function openssh(address: SshAddress, options: ConnectOptions, context: ReachContext): Promise<Connection> {
-  const { hostKeys, sshConfig, identityFile, knownHosts, timeout } = options
+  const { hostKeys, sshConfig, identityFile, knownHosts } = options
   if (typeof hostKeys === 'function') {
     throw new RametError('config-invalid', `${context.name}: a function cannot decide on host keys over transport openssh`, {
       stage: 'host-key',
@@ -41,7 +42,8 @@ async function openssh(address: SshAddress, options: ConnectOptions, context: Re
   }
   const { connectOpenssh } = await import('../connect/openssh.ts')
   const { clock, signal, name } = context
-  return connectOpenssh({ host: address.host, port: address.port, user: address.user, name, configFile: sshConfig, identityFile, knownHosts, hostKeys, timeout, signal, clock })
+  const commands = options.runtime === 'raw'
+  return connectOpenssh({ commands, host: address.host, port: address.port, user: address.user, name, configFile: sshConfig, identityFile, knownHosts, hostKeys, timeout: 0, signal, clock })
 }
 
 async function ssh2(config: SshConfig, options: ConnectOptions, context: ReachContext): Promise<Connection> {
@@ -75,7 +77,9 @@ async function ssh2(config: SshConfig, options: ConnectOptions, context: ReachCo
     verifyHostKey: verifier(config, options, known, context),
     hostKeyAlgorithms: config.hostKeyAlgorithms ?? [...new Set([...known.algorithms(host, port, { alias }), ...HOST_KEY_TYPES])],
     algorithms: { kex: config.kexAlgorithms, cipher: config.ciphers, hmac: config.macs },
-    timeout: options.timeout,
+    // The context's own timer is the one that counts.
+    timeout: 0,
+    prompting: context.prompting,
     signal: context.signal,
     clock: context.clock,
   })
@@ -104,16 +108,22 @@ function knownHostsFiles(config: SshConfig, options: ConnectOptions): string[] {
   return [...config.userKnownHostsFiles, ...config.globalKnownHostsFiles]
 }
 
-/** The caller's prompt; while it is up no time runs. */
+/** The caller's prompt; while it is up no time runs, and nobody waits for its answer once connecting was given up. */
 function promptFor(options: ConnectOptions, context: ReachContext): ((request: PromptRequest) => Promise<string>) | undefined {
   const { prompt } = options
   if (prompt === undefined) return undefined
+  const { path, signal, prompting } = context
   return async (request) => {
-    context.prompting(true)
+    const { promise: gaveUp, reject } = deferred<never>()
+    const abort = (): void => reject(new RametError('cancelled', `${path.join(' > ')}: nobody waits for the answer any more`, {
+      stage: 'auth', path, outcome: 'not-sent', cause: signal.reason, hint: 'Connecting was given up meanwhile.' }))
+    signal.addEventListener('abort', abort, { once: true })
+    prompting(true)
     try {
-      return await prompt({ ...request, path: [...context.path] })
+      return await Promise.race([prompt({ ...request, path: [...path] }), gaveUp])
     } finally {
-      context.prompting(false)
+      prompting(false)
+      signal.removeEventListener('abort', abort)
     }
   }
 }

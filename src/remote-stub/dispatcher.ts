@@ -15,8 +15,6 @@ export interface DispatcherOptions {
   host?: ServiceHost
   /** Takes a LOG channel; undefined in the Worker, whose log goes through the main thread. */
   log?: (channel: Channel) => void
-  /** Told which call has the thread, by channel number, and 0 when it has given it back. */
-  running?: (channel: number) => void
 }
 
 /** Answers the channels that ancestors open: calls, services, the log. */
@@ -43,14 +41,10 @@ export class Dispatcher {
   }
 
   private call(channel: Channel, { entry, name, args, timeout }: Request): void {
-    const { loader, scopes, running } = this.options
+    const { loader, scopes } = this.options
     const answer = new Answer(channel)
     const deadline = timeout === undefined ? undefined : Date.now() + timeout
-    const start = (): void => {
-      running?.(channel.id)
-      scopes.run(answer, deadline, () => exported(loader, entry, name)(...args))
-      running?.(0)
-    }
+    const start = (): void => scopes.run(answer, deadline, () => exported(loader, entry, name), args)
     if (loader.loaded(entry) !== undefined) start()
     else loader.whenReady(entry, start)
   }

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type { CodeCache } from '../router/code-cache.ts'
 import { CodeLink, type Offer, packTexts } from '../router/code-link.ts'
+import { NO_BYTES } from '../base/bytes.ts'
 import { encode } from '../router/codec.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
@@ -19,8 +20,13 @@ export interface LaneOptions {
   stub: () => string
   path: readonly string[]
   env: Record<string, string | undefined>
-  log: (level: Level, source: string, text: string) => void
+  /** Asks for texts that this context was offered and has no more. */
+  need: (hashes: string[]) => void
+  log: (...record: LogLine) => void
 }
+
+/** `fields` is JSON. */
+export type LogLine = [level: Level, source: string, text: string, fields?: string | undefined]
 
 /** What the Worker gets to start with. */
 export interface WorkerData {
@@ -33,7 +39,7 @@ export interface WorkerData {
   running: Int32Array
 }
 
-export type ToMain = { log: [Level, string, string] } | { alive: number }
+export type ToMain = { log: LogLine } | { alive: number }
 export type ToWorker = { probe: number }
 
 /**
@@ -96,9 +102,9 @@ export class Lane {
     }
     this.start()
     const key = keyOf(frame)
-    if (frame.type === TYPE.OPEN) this.calls.set(key, { ...frame, payload: frame.payload.subarray(0, 0) })
+    if (frame.type === TYPE.OPEN) this.calls.set(key, { ...frame, payload: NO_BYTES })
     this.link?.forward(frame)
-    if (frame.type === TYPE.RESET && this.calls.delete(key)) this.check(frame.channel)
+    if (frame.type === TYPE.RESET && this.calls.delete(key)) this.check()
   }
 
   /** The Worker ended a channel: its frame passes through the router on its way up. */
@@ -130,37 +136,42 @@ export class Lane {
   }
 
   private push(offers: readonly Offer[]): void {
-    const { texts } = this.options
-    const lacking = (this.code?.lacking(offers.map(({ hash }) => hash)) ?? []).filter((hash) => texts.has(hash))
-    if (lacking.length > 0) this.code?.push(lacking, packTexts(lacking.map((hash) => texts.get(hash) as Uint8Array), false))
+    const { texts, need } = this.options
+    const lacking = this.code?.lacking(offers.map(({ hash }) => hash)) ?? []
+    const here = lacking.filter((hash) => texts.has(hash))
+    if (here.length > 0) this.code?.push(here, packTexts(here.map((hash) => texts.get(hash) as Uint8Array), false))
+    if (here.length < lacking.length) need(lacking.filter((hash) => !texts.has(hash)))
   }
 
   private control(message: ToMain): void {
     if ('log' in message) {
       this.options.log(...message.log)
-    } else if (message.alive === this.probe) {
+    } else {
       this.cancelProbe?.()
       this.cancelProbe = undefined
       this.release()
+      // A call was given up after that probe had been sent.
+      if (message.alive !== this.probe && this.state === 'running') this.watch()
     }
   }
 
   /**
    * A call was given up. A Worker that still answers has heard of it; one that does not is spinning, and only its end ends
-   * that call. When what spins is known to be another call, that one is left alone.
+   * that call. A call that still is wanted is left alone, however long it has the thread: we look again until it lets go.
    */
-  private check(channel: number): void {
-    if (this.cancelProbe !== undefined) return
-    const probe = ++this.probe
-    this.worker?.postMessage({ probe })
+  private check(): void {
+    this.worker?.postMessage({ probe: ++this.probe })
+    if (this.cancelProbe === undefined && this.state === 'running') this.watch()
+  }
+
+  private watch(): void {
     this.cancelProbe = this.options.router.clock.after(GRACE, () => {
-      this.cancelProbe = undefined
       const running = Atomics.load(this.running, 0) >>> 0
-      const others = [...this.calls.values()].some((frame) => frame.channel === running)
-      if (running !== 0 && running !== channel && others) {
-        this.release()
+      if (running !== 0 && [...this.calls.values()].some(({ channel }) => channel === running)) {
+        this.watch()
         return
       }
+      this.cancelProbe = undefined
       this.exitReason = ['worker-exited', 'a call that had been given up did not let go of the Worker, which was ended']
       this.state = 'ending'
       void this.worker?.terminate()

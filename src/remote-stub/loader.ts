@@ -24,12 +24,17 @@ export class Loader {
   private readonly instances = new Map<number, NodeModule>()
   private readonly texts: CodeCache
   private readonly own: Record<string, unknown>
+  private readonly need: (hashes: string[]) => void
   private waiting: (() => void)[] = []
 
-  /** `own` holds what shipped code imports from us, by specifier ('ramet/remote'). */
-  constructor(texts: CodeCache, own: Record<string, unknown>) {
+  /**
+   * `own` holds what shipped code imports from us, by specifier ('ramet/remote'). `need` is told of texts that somebody
+   * waits for; whether they are on their way already is its business.
+   */
+  constructor(texts: CodeCache, own: Record<string, unknown>, need: (hashes: string[]) => void) {
     this.texts = texts
     this.own = own
+    this.need = need
   }
 
   offer(offers: readonly Offer[]): void {
@@ -51,8 +56,13 @@ export class Loader {
 
   /** Calls `fn` once the module and all that it imports are there: at once, or when the last text has come in. */
   whenReady(number: number, fn: () => void): void {
-    if (this.complete(number, new Set())) fn()
-    else this.waiting.push(() => this.whenReady(number, fn))
+    const missing: string[] = []
+    if (this.known(number, new Set(), missing) && missing.length === 0) {
+      fn()
+      return
+    }
+    this.waiting.push(() => this.whenReady(number, fn))
+    if (missing.length > 0) this.need(missing)
   }
 
   /** Runs the module if that has not been done, and returns its exports. Throws what the module throws. */
@@ -105,11 +115,13 @@ export class Loader {
     }
   }
 
-  private complete(number: number, seen: Set<number>): boolean {
+  /** Whether the module and all that it imports have been offered; adds the hashes of texts that are not here to `missing`. */
+  private known(number: number, seen: Set<number>, missing: string[]): boolean {
     if (this.instances.has(number) || seen.has(number)) return true
     seen.add(number)
     const offer = this.offers.get(number)
-    if (offer === undefined || !this.texts.has(offer.hash)) return false
-    return offer.imports.every(([, imported]) => this.complete(imported, seen))
+    if (offer === undefined) return false
+    if (!this.texts.has(offer.hash)) missing.push(offer.hash)
+    return offer.imports.every(([, imported]) => this.known(imported, seen, missing))
   }
 }

@@ -37,14 +37,16 @@ export class LogSender {
     for (const message of early) this.blocked = !channel.send(message)
   }
 
-  /** One record. `source` says where it came from: 'log', 'stdout', 'stderr', 'ramet'. */
-  write(level: Level, source: string, text: string): void {
+  /** One record. `source` says where it came from: 'log', 'stdout', 'stderr', 'ramet'. `fields` is JSON; too much of it is left out. */
+  write(level: Level, source: string, text: string, fields?: string): void {
     if (!this.allowed()) {
       this.dropped++
       return
     }
     const cut = text.length > LINE ? `${text.slice(0, LINE)}...` : text
-    const message = encode([Date.now(), LEVEL[level], source, cut, this.dropped])
+    const record = [Date.now(), LEVEL[level], source, cut, this.dropped]
+    if (fields !== undefined) record.push(fields.length > LINE ? '{"fields":"too long"}' : fields)
+    const message = encode(record)
     this.dropped = 0
     if (this.channel === undefined) this.early.push(message)
     else this.blocked = !this.channel.send(message)

@@ -26,7 +26,7 @@ function runMain(): void {
   pipe.write(Buffer.from(half + otherHalf, 'hex'))
   const text = (): string => brotliDecompressSync(module.stub).toString('utf8')
   const stub = new Stub(pipe, { clock: systemClock, text, environment: { ...process.env }, exit: (code) => process.exit(code) })
-  const uncaught = (error: unknown): void => stub.uncaught(error instanceof Error ? error : new Error(String(error)))
+  const uncaught = (error: unknown): void => stub.uncaught(error)
   process.on('uncaughtException', uncaught)
   process.on('unhandledRejection', uncaught)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stub.end(143))

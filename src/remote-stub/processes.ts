@@ -1,12 +1,18 @@
 import type { Clock } from '../base/clock.ts'
 import type { ProcessTable } from '../modules/service.ts'
 
+/** ms between looks at groups that were told to end. */
+const LOOK = 10
+
 /** The process groups that the stub's modules started, so that none outlives it. */
 export class Processes implements ProcessTable {
+  state: 'open' | 'ending' | 'closed' = 'open'
   private readonly leaders = new Set<number>()
 
+  /** Registers a group; one that comes while we end is ended, too. */
   add(leader: number): void {
     this.leaders.add(leader)
+    if (this.state !== 'open') this.signal(this.state === 'ending' ? 'SIGTERM' : 'SIGKILL')
   }
 
   delete(leader: number): void {
@@ -15,31 +21,31 @@ export class Processes implements ProcessTable {
 
   /** TERM to every group, KILL after `grace` ms to what is left; then `done`. */
   end(clock: Clock, grace: number, done: () => void): void {
+    if (this.state !== 'open') return
+    this.state = 'ending'
     this.signal('SIGTERM')
-    if (this.leaders.size === 0) {
-      done()
-      return
-    }
-    const kill = (): void => {
-      cancel()
+    const until = clock.now() + grace
+    const look = (): void => {
+      this.signal(0)
+      if (this.leaders.size > 0 && clock.now() < until) {
+        clock.after(LOOK, look)
+        return
+      }
+      this.state = 'closed'
       this.signal('SIGKILL')
       done()
     }
-    const cancel = clock.after(grace, kill)
-    const look = (): void => {
-      this.signal(0)
-      if (this.leaders.size === 0) kill()
-      else clock.after(50, look)
-    }
-    clock.after(50, look)
+    look()
   }
 
   private signal(signal: NodeJS.Signals | 0): void {
     for (const leader of this.leaders) {
       try {
         process.kill(-leader, signal)
+        // A stopped process sees TERM only when it goes on.
+        if (signal === 'SIGTERM') process.kill(-leader, 'SIGCONT')
       } catch {
-        // The group is gone.
+        // The group is gone, or is somebody else's by now and not ours to end.
         this.leaders.delete(leader)
       }
     }

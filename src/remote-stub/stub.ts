@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import type { Clock } from '../base/clock.ts'
 import type { ServiceHost } from '../modules/service.ts'
 import { CodeCache } from '../router/code-cache.ts'
-import { CodeLink, decodeOffer, type Offer, unpackTexts } from '../router/code-link.ts'
+import { CodeLink, decodeOffer, unpackTexts } from '../router/code-link.ts'
 import { decode, encode } from '../router/codec.ts'
 import { RametError } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
@@ -47,7 +47,7 @@ export class Stub implements RouterOwner {
   private readonly router: Router
   private readonly parentCode: CodeLink
   private readonly log: LogSender
-  private readonly scopes = new Scopes(false)
+  private readonly scopes = new Scopes()
   private texts = new CodeCache()
   private loader: Loader | undefined
   private dispatcher: Dispatcher | undefined
@@ -104,9 +104,8 @@ export class Stub implements RouterOwner {
   }
 
   /** An error that no code of ours or of a user's caught, on the main thread. */
-  uncaught(error: Error): void {
-    this.log.write('error', 'log', `uncaught: ${error.stack ?? error.message}`)
-    this.scopes.uncaught(error)
+  uncaught(error: unknown): void {
+    this.scopes.uncaught(error, (text) => this.log.write('error', 'log', text))
   }
 
   /** Ends everything below us, then the process. Called twice it does nothing more. */
@@ -124,14 +123,15 @@ export class Stub implements RouterOwner {
     this.router.id = id
     this.router.maxMessage = maxMessage
     this.texts = new CodeCache(codeLimit)
-    const current = currentOf(this.scopes, path, (level, line) => this.log.write(level, 'log', line))
+    const current = currentOf(this.scopes, path, (level, line, fields) => this.log.write(level, 'log', line, fields))
+    const need = (hashes: string[]): void => this.need(hashes)
     const scopes = this.scopes
     this.loader = new Loader(this.texts, {
       get 'ramet/remote'() {
         scopes.tracking = true
         return { current }
       },
-    })
+    }, need)
     const host: ServiceHost = { processes: this.processes, environment }
     this.dispatcher = new Dispatcher({ loader: this.loader, scopes, host, log: (channel) => this.log.attach(channel) })
     this.worker = new Lane({
@@ -140,7 +140,8 @@ export class Stub implements RouterOwner {
       stub: text,
       path,
       env: environment,
-      log: (level, source, line) => this.log.write(level, source, line),
+      need,
+      log: (...record) => this.log.write(...record),
     })
     this.router.parent?.watch({ interval: keepalive[0], count: keepalive[1] })
   }
@@ -148,14 +149,13 @@ export class Stub implements RouterOwner {
   private offer(message: Uint8Array): void {
     const { offers, pushed, user } = decodeOffer(message)
     for (const hash of pushed) if (!this.texts.has(hash)) this.expected.add(hash)
-    this.need(offers)
     if (user) this.worker?.offer(offers)
     else this.loader?.offer(offers)
   }
 
   /** Asks for texts that the parent believes we have: our cache is bounded, and has let go of them. */
-  private need(offers: readonly Offer[]): void {
-    const missing = offers.map(({ hash }) => hash).filter((hash) => !this.texts.has(hash) && !this.expected.has(hash))
+  private need(hashes: string[]): void {
+    const missing = hashes.filter((hash) => !this.expected.has(hash))
     if (missing.length === 0) return
     for (const hash of missing) this.expected.add(hash)
     this.parentCode.need(missing)
@@ -165,5 +165,6 @@ export class Stub implements RouterOwner {
     for (const text of unpackTexts(message)) this.expected.delete(this.texts.add(text))
     this.loader?.arrived()
     this.worker?.arrived()
+    this.texts.trim()
   }
 }

@@ -19,11 +19,12 @@ export function runWorker(): void {
   const { id, path, maxMessage, nodeOptions, running } = workerData as WorkerData
   if (nodeOptions !== undefined) process.env['NODE_OPTIONS'] = nodeOptions
   const post = (message: ToMain): void => port.postMessage(message)
-  const log = (level: Level, message: string): void => post({ log: [level, 'log', message] })
-  const scopes = new Scopes(true)
+  const log = (level: Level, message: string, fields?: string): void => post({ log: [level, 'log', message, fields] })
+  const scopes = new Scopes((channel) => Atomics.store(running, 0, channel | 0))
+  // Never trimmed, and never short of anything: the main thread sends all that it was offered for us.
   const texts = new CodeCache()
-  const loader = new Loader(texts, { 'ramet/remote': { current: currentOf(scopes, path, log) } })
-  const dispatcher = new Dispatcher({ loader, scopes, running: (channel) => Atomics.store(running, 0, channel | 0) })
+  const loader = new Loader(texts, { 'ramet/remote': { current: currentOf(scopes, path, log) } }, () => {})
+  const dispatcher = new Dispatcher({ loader, scopes })
   const router = new Router(
     {
       opened: (channel, message) => dispatcher.opened(channel, message),
@@ -45,11 +46,7 @@ export function runWorker(): void {
       loader.arrived()
     }
   }
-  const uncaught = (error: unknown): void => {
-    const thrown = error instanceof Error ? error : new Error(String(error))
-    post({ log: ['error', 'log', `uncaught: ${thrown.stack ?? thrown.message}`] })
-    scopes.uncaught(thrown)
-  }
+  const uncaught = (error: unknown): void => scopes.uncaught(error, (text) => log('error', text))
   process.on('uncaughtException', uncaught)
   process.on('unhandledRejection', uncaught)
 }

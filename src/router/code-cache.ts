@@ -7,8 +7,8 @@ export function hashOf(text: Uint8Array): string {
 }
 
 /**
- * Module texts in RAM by hash, bounded in bytes; the least recently used leave first. Its first entry is the stub itself,
- * which never leaves: that is what a hop ships to its children.
+ * Module texts in RAM by hash, bounded in bytes by trim(); the least recently used leave first. Its first entry is the stub
+ * itself, which never leaves: that is what a hop ships to its children.
  */
 export class CodeCache {
   private readonly texts = new Map<string, Uint8Array>()
@@ -31,7 +31,6 @@ export class CodeCache {
     if (!this.texts.has(hash)) {
       this.texts.set(hash, text)
       this.held += text.length
-      this.evict(hash)
     }
     return hash
   }
@@ -49,10 +48,11 @@ export class CodeCache {
     return text
   }
 
-  private evict(keep: string): void {
+  /** Lets go of what is too much. No part of add(): what has come in together is used together first. */
+  trim(): void {
     for (const [hash, text] of this.texts) {
       if (this.held <= this.limit) return
-      if (hash === keep || this.pinned.has(hash)) continue
+      if (this.pinned.has(hash)) continue
       this.texts.delete(hash)
       this.held -= text.length
     }

@@ -61,6 +61,13 @@ export class RametError extends Error {
   }
 }
 
+/** The same error for work of another fate. */
+export function withOutcome(error: RametError, outcome: Outcome): RametError {
+  if (error.outcome === outcome) return error
+  const { code, message, stage, path, hint, cause } = error
+  return new RametError(code, message, { path, outcome, hint, cause, ...(stage === undefined ? {} : { stage }) })
+}
+
 export function isRametError(error: unknown): error is RametError {
   return error instanceof Error && error.name === 'RametError' && typeof (error as RametError).code === 'string'
 }

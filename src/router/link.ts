@@ -3,7 +3,7 @@ import { Budget } from './credit.ts'
 import { RametError } from './errors.ts'
 import { type Frame, FrameReader, writeFrame } from './frame.ts'
 import type { Pipe } from './pipe.ts'
-import { HEADER_SIZE, MAX_LINK, NEIGHBOUR, TYPE } from './protocol.ts'
+import { HEADER_SIZE, MAX_CONTROL, MAX_LINK, NEIGHBOUR, TYPE } from './protocol.ts'
 import type { FrameType } from './protocol.ts'
 import { NO_BYTES } from '../base/bytes.ts'
 import { SendQueue } from './send-queue.ts'
@@ -35,6 +35,7 @@ export interface LinkOptions {
 /** Bytes handed to the pipe ahead of what it has passed on: what a control frame may have to wait for. */
 const LEAD = 64 * 1024
 const SLAB = 64 * 1024
+const AGAIN = 'Connect again, and look at the target for what work under way had done.'
 
 /**
  * Frames over one pipe, neighbours only. Three classes leave in this order: control, interactive, bulk (round-robin over
@@ -93,7 +94,7 @@ export class Link {
         this.die(
           cause instanceof RametError
             ? cause
-            : new RametError('link-lost', `the connection to ${this.path.join(' > ')} ended`, { path: this.path, outcome: 'unknown', cause }),
+            : new RametError('link-lost', `the connection to ${this.path.join(' > ')} ended`, { path: this.path, outcome: 'unknown', hint: AGAIN, cause }),
         ),
     })
   }
@@ -116,6 +117,11 @@ export class Link {
     } else {
       const dropped = this.queue.push({ type, flags, window, dst, src, channel, payload })
       if (dropped !== undefined) this.owner.overflow(this, dropped.dst, dropped.src, dropped.channel)
+      if (this.queue.controlBytes > MAX_CONTROL) {
+        const text = `${this.path.join(' > ')} asks for answers and takes none`
+        this.die(new RametError('overflow', text, { path: this.path, outcome: 'unknown', hint: AGAIN }))
+        return
+      }
     }
     if (!this.scheduled) {
       this.scheduled = true
@@ -168,12 +174,17 @@ export class Link {
     try {
       this.reader.push(bytes, this.deliver)
     } catch (error) {
-      this.die(
-        error instanceof RametError
-          ? error
-          : new RametError('protocol-error', `a frame from ${this.path.join(' > ')} could not be handled`, { path: this.path, cause: error }),
-      )
+      this.die(this.blamed(error))
     }
+  }
+
+  /** The end of the link for what its peer sent, with the peer's name. What became of work under way nobody can say. */
+  private blamed(error: unknown): RametError {
+    const { path } = this
+    const { code, message, hint, cause, path: named } =
+      error instanceof RametError ? error : new RametError('protocol-error', 'a frame could not be handled', { cause: error })
+    const text = named.length > 0 ? message : `${path.join(' > ')}: ${message}`
+    return new RametError(code, text, { path, outcome: 'unknown', hint: hint || AGAIN, cause })
   }
 
   private receive(frame: Frame): void {
@@ -198,13 +209,17 @@ export class Link {
   }
 
   /**
-   * Liveness counts ticks, not time: after a laptop's sleep or a blocked event loop only one tick is due, so one miss is
-   * counted however long it was.
+   * Liveness counts ticks, not time: after a laptop's sleep or a blocked event loop only one tick is due, and one that comes
+   * late says nothing about the neighbour.
    */
   private tick(keepalive: { interval: number; count: number }): void {
+    const due = this.clock.now() + keepalive.interval
     this.cancelTimer = this.clock.after(keepalive.interval, () => {
       if (this.heard) {
         this.missed = 0
+      } else if (this.clock.now() - due > keepalive.interval / 2) {
+        // This process itself stood still: what came meanwhile is read after this.
+        this.ping()
       } else {
         this.missed++
         if (this.missed > keepalive.count) {
@@ -254,22 +269,26 @@ export class Link {
 
   private flush(): void {
     if (this.state === 'closed') return
-    while (this.queue.bytes > 0 && this.pipe.pending + this.at - this.start < LEAD) {
-      const next = this.queue.shift()
-      if (next === undefined) break
-      this.append(next.type, next.flags, next.window, next.dst, next.src, next.channel, next.payload)
-    }
-    this.write()
+    do {
+      while (this.queue.bytes > 0 && this.pipe.pending + this.at - this.start <= LEAD) {
+        const next = this.queue.shift()
+        if (next === undefined) break
+        this.append(next.type, next.flags, next.window, next.dst, next.src, next.channel, next.payload)
+      }
+      this.write()
+      // A pipe may have passed on at once what it was given; only one that holds more than LEAD will call drain().
+    } while (this.queue.bytes > 0 && this.pipe.pending <= LEAD)
   }
 
   private die(cause: RametError): void {
     if (this.state === 'closed') return
     this.state = 'closed'
     this.cancelTimer?.()
-    this.queue.clear()
     this.slab = NO_BYTES
     this.pipe.close()
+    // Whoever waits is told while it can be seen what never left.
     this.owner.lost(this, cause)
+    this.queue.clear()
   }
 }
 

@@ -106,6 +106,8 @@ export const MAX_LINK = 4 * 1024 * 1024
 export const MAX_PROCESS = 64 * 1024 * 1024
 /** Bytes that a link keeps queued while its pipe takes none; beyond, the channel with most of them is reset. */
 export const MAX_QUEUED = 16 * 1024 * 1024
+/** Control frames that a link keeps queued, in bytes; a peer that asks for more without taking any loses the link. */
+export const MAX_CONTROL = 4 * 1024 * 1024
 /** Default of `limits.code`: bytes of module text that a context keeps. */
 export const MAX_CODE = 64 * 1024 * 1024
 /** What may come over a link before the nonce that starts it, in bytes. */

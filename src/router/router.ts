@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import { Channel, type ChannelHandler } from './channel.ts'
 import { decode, encode } from './codec.ts'
 import { Budget } from './credit.ts'
-import { type ErrorCode, RametError } from './errors.ts'
+import { type ErrorCode, RametError, withOutcome } from './errors.ts'
 import type { Frame } from './frame.ts'
 import { Link, type LinkOptions, type LinkOwner } from './link.ts'
 import type { Pipe } from './pipe.ts'
@@ -118,7 +118,7 @@ export class Router implements LinkOwner {
     const channels = this.channels.get(id)
     if (channels === undefined) return
     this.channels.delete(id)
-    for (const channel of channels.values()) channel.lose(cause)
+    this.lose(channels.values(), cause)
   }
 
   close(): void {
@@ -157,9 +157,7 @@ export class Router implements LinkOwner {
     this.lanes.delete(link)
     if (link === this.parent) this.parent = undefined
     for (const [id, route] of this.routes) if (route === link) this.removeRoute(id, cause)
-    for (const channels of this.channels.values()) {
-      for (const channel of channels.values()) if (channel.link === link) channel.lose(cause)
-    }
+    for (const channels of this.channels.values()) this.lose([...channels.values()].filter((channel) => channel.link === link), cause)
     this.owner.lost(link, cause)
   }
 
@@ -188,6 +186,12 @@ export class Router implements LinkOwner {
 
   sendReset(link: Link, dst: number, channel: number, flags: number, reason: Reason, text: string): void {
     this.resetFrame(link, dst, this.id, channel, flags, reason, text)
+  }
+
+  /** Ends channels without a word to their peers. Of those whose OPEN still waited in our own queue it is known that nothing ran. */
+  private lose(channels: Iterable<Channel>, cause: RametError): void {
+    const unsent = withOutcome(cause, 'not-sent')
+    for (const channel of channels) channel.lose(channel.link.withdraw(channel.peer, this.id, channel.id) ? unsent : cause)
   }
 
   private resetFrame(link: Link, dst: number, src: number, channel: number, flags: number, reason: Reason, text: string): void {

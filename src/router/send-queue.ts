@@ -25,6 +25,8 @@ for (const type of [TYPE.CREDIT, TYPE.RESET, TYPE.HELLO, TYPE.PING, TYPE.PONG, T
 export class SendQueue {
   /** Bytes of all frames that wait, headers included. */
   bytes = 0
+  /** Of these, control frames. A peer that asks for answers and takes none must not make us keep them all. */
+  controlBytes = 0
   private readonly control = new Queue<Waiting>()
   private readonly interactive = new Queue<Waiting>()
   private readonly bulk = new Map<string, BulkQueue>()
@@ -42,6 +44,7 @@ export class SendQueue {
     this.bytes += size
     if (isControl[frame.type] === true) {
       this.control.push(frame)
+      this.controlBytes += size
       return undefined
     }
     const bulk = isBulk[frame.type] === true
@@ -64,13 +67,16 @@ export class SendQueue {
 
   /** The next frame to leave. */
   shift(): Frame | undefined {
-    const frame = live(this.control) ?? live(this.interactive) ?? this.nextBulk()
+    const control = live(this.control)
+    const frame = control ?? live(this.interactive) ?? this.nextBulk()
     if (frame !== undefined) this.bytes -= HEADER_SIZE + frame.payload.length
+    if (control !== undefined) this.controlBytes -= HEADER_SIZE + control.payload.length
     return frame
   }
 
   /** Takes back every frame of a channel. True when its OPEN was among them. */
   withdraw(dst: number, src: number, channel: number): boolean {
+    if (this.bytes === 0) return false
     let opened = false
     for (const waiting of this.interactive) {
       if (waiting.channel === channel && waiting.dst === dst && waiting.src === src && waiting.payload !== undefined) {
@@ -90,6 +96,7 @@ export class SendQueue {
     this.bulk.clear()
     this.turn.clear()
     this.bytes = 0
+    this.controlBytes = 0
   }
 
   private nextBulk(): Frame | undefined {

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomFillSync } from 'node:crypto'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { connectLocal } from '../../src/connect/local.ts'
 import { connectOpenssh } from '../../src/connect/openssh.ts'
@@ -11,8 +12,14 @@ import type { Connection } from '../../src/connect/transport.ts'
 import { PIPE_LOW_WATER } from '../../src/router/pipe.ts'
 import { Collector } from '../helpers/process-io.ts'
 import { type TestServer, haveDropbear, haveSshd, makeKey, ownChildren, startDropbear, startSshd } from '../helpers/sshd.ts'
+import { settle } from '../helpers/test-clock.ts'
 
 const MIB = 1024 * 1024
+/** Where openssh puts its private directories while these tests run. */
+const runtimeDir = mkdtempSync(join(tmpdir(), 'run-'))
+process.env['XDG_RUNTIME_DIR'] = runtimeDir
+afterAll(() => rmSync(runtimeDir, { recursive: true }))
+
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 const ssh2To = (server: TestServer, wrongFirst = false): Connection => {
   const key = privateKey(server.key, { comment: 'id' })
@@ -185,6 +192,8 @@ for (const kind of kinds) {
     })
 
     it('ends what runs, leaves nothing here, and may be closed twice', async () => {
+      // What earlier tests closed may still be on its way out.
+      await settle(5)
       const children = ownChildren()
       const handles = activeSockets()
       const connection = kind.connect(server)
@@ -201,9 +210,9 @@ for (const kind of kinds) {
       const late = new Collector(connection.open('true'))
       await late.until(() => late.closed > 0)
       expect(late.cause).toMatchObject({ code: 'closed' })
-      expect(activeSockets()).toBe(handles)
+      expect(activeSockets()).toBeLessThanOrEqual(handles)
       expect(ownChildren()).toEqual(children)
-      expect(readdirSync(process.env['XDG_RUNTIME_DIR'] ?? tmpdir()).filter((name) => /^ramet-\w{6}$/.test(name))).toEqual([])
+      expect(readdirSync(runtimeDir)).toEqual([])
     })
 
     it('kill ends a process that reads', async () => {

@@ -20,7 +20,7 @@ function where(program: string): string | undefined {
 function changed(line: (text: string) => string, input: (text: string) => string = (text) => text, env?: NodeJS.ProcessEnv): Connection {
   const local = connectLocal({ name: 'there', ...(env === undefined ? {} : { env }) })
   return {
-    name: local.name, ready: local.ready, close: () => local.close(), onClose: (listener) => local.onClose(listener), stats: () => local.stats(),
+    transport: local.transport, stage: local.stage, name: local.name, ready: local.ready, close: () => local.close(), onClose: (listener) => local.onClose(listener), stats: () => local.stats(),
     open(text) {
       const started = local.open(line(text))
       const write = started.pipe.write.bind(started.pipe)
@@ -66,10 +66,11 @@ async function behavesAsEverywhere({ exec, failing }: ReturnType<typeof laneOver
 }
 
 describe('whatever the login shell', () => {
-  test.each(['bash', 'dash', 'zsh', 'fish', 'tcsh', 'mksh', 'ksh'])('commands pass through %s unchanged', async (shell) => {
-    if (where(shell) === undefined) return
-    await behavesAsEverywhere(laneOver(changed((line) => `exec ${shell} -c ${shellQuote(line)}`)))
-  }, 40_000)
+  for (const shell of ['bash', 'dash', 'zsh', 'fish', 'tcsh', 'mksh', 'ksh']) {
+    test.skipIf(where(shell) === undefined)(`commands pass through ${shell} unchanged (needs ${shell})`, async () => {
+      await behavesAsEverywhere(laneOver(changed((line) => `exec ${shell} -c ${shellQuote(line)}`)))
+    }, 40_000)
+  }
 
   test('its line holds nothing that sh, csh and fish would read differently', () => {
     for (const line of [RAW_LINE, signalLine('SIGTERM', 12, true), terminateLine(12, true, 2000)]) {
@@ -85,15 +86,15 @@ describe('whatever /bin/sh is', () => {
   beforeAll(() => { folder = mkdtempSync(join(tmpdir(), 'ramet-shells-')) })
   afterAll(() => rmSync(folder, { recursive: true }))
 
-  test.each(['bash', 'dash', 'busybox', 'mksh'])('%s runs commands alike', async (shell) => {
-    const path = where(shell)
-    if (path === undefined) return
-    mkdirSync(join(folder, shell))
-    const sh = join(folder, shell, 'sh')
-    symlinkSync(path, sh)
-    const use = (text: string) => text.replaceAll('/bin/sh', sh)
-    await behavesAsEverywhere(laneOver(changed((line) => line.replace('exec sh', `exec ${sh}`), use)))
-  }, 40_000)
+  for (const shell of ['bash', 'dash', 'busybox', 'mksh']) {
+    test.skipIf(where(shell) === undefined)(`${shell} runs commands alike (needs ${shell})`, async () => {
+      mkdirSync(join(folder, shell))
+      const sh = join(folder, shell, 'sh')
+      symlinkSync(where(shell) as string, sh)
+      const use = (text: string) => text.replaceAll('/bin/sh', sh)
+      await behavesAsEverywhere(laneOver(changed((line) => line.replace('exec sh', `exec ${sh}`), use)))
+    }, 40_000)
+  }
 
   test('perl makes the process group where there is no setsid', async () => {
     const bin = join(folder, 'no-setsid')
@@ -157,7 +158,7 @@ describe('the lane', () => {
     let most = 0
     const local = connectLocal({ name: 'there' })
     const counted: Connection = {
-      name: 'there', ready: local.ready, close: () => local.close(), onClose: (listener) => local.onClose(listener), stats: () => local.stats(),
+      transport: local.transport, stage: local.stage, name: 'there', ready: local.ready, close: () => local.close(), onClose: (listener) => local.onClose(listener), stats: () => local.stats(),
       open(line) {
         const process = local.open(line)
         most = Math.max(most, ++now)
@@ -169,6 +170,31 @@ describe('the lane', () => {
     const results = await Promise.all(Array.from({ length: 24 }, (_, i) => exec(`sleep 0.05; echo ${i}`)))
     expect(results.map((result) => String(result.stdout).trim())).toEqual(Array.from({ length: 24 }, (_, i) => String(i)))
     expect(most).toBe(8)
+  })
+
+  test('a server that allows fewer channels gets fewer, and no command is lost', async () => {
+    let now = 0
+    const local = connectLocal({ name: 'there' })
+    const strict: Connection = {
+      transport: local.transport, stage: local.stage, name: 'there', ready: local.ready, close: () => local.close(),
+      onClose: (listener) => local.onClose(listener), stats: () => local.stats(),
+      open(line) {
+        if (now >= 3) {
+          const refusal = new RametError('launch-failed', 'there: the server refused to open a channel', { stage: 'launch', outcome: 'not-sent' })
+          return {
+            pipe: { start: (sink) => setImmediate(() => sink.closed(refusal)), write() {}, pending: 0, pause() {}, resume() {}, end() {}, close() {} },
+            stderr() {}, kill() {}, exited: Promise.resolve({ exitCode: null, signal: null }),
+          }
+        }
+        const process = local.open(line)
+        now += 1
+        void process.exited.then(() => { now -= 1 })
+        return process
+      },
+    }
+    const { exec } = laneOver(strict)
+    const results = await Promise.all(Array.from({ length: 10 }, (_, i) => exec(`sleep 0.05; echo ${i}`)))
+    expect(results.map((result) => String(result.stdout).trim())).toEqual(Array.from({ length: 10 }, (_, i) => String(i)))
   })
 
   test('background jobs do not use up the channels', async () => {
@@ -199,7 +225,7 @@ describe('the lane', () => {
     const ready = Promise.reject(refused)
     ready.catch(() => {})
     const dead: Connection = {
-      name: 'there', ready, async close() {}, onClose() {}, stats: () => ({ bytesIn: 0, bytesOut: 0 }),
+      transport: 'ssh2', stage: 'auth', name: 'there', ready, async close() {}, onClose() {}, stats: () => ({ bytesIn: 0, bytesOut: 0 }),
       open: (): RemoteProcess => ({
         pipe: { start: (sink) => setImmediate(() => sink.closed(refused)), write() {}, pending: 0, pause() {}, resume() {}, end() {}, close() {} },
         stderr() {}, kill() {}, exited: Promise.resolve({ exitCode: null, signal: null }),

@@ -6,7 +6,8 @@ import keyParser from 'ssh2/lib/protocol/keyParser.js'
 import ssh2 from 'ssh2'
 import { describe, expect, it } from 'vitest'
 import { type ProtocolHandlers, type SshProtocol, createProtocol, cryptoReady, dataToSign, offeredAlgorithms, publicKeyRequest,
-  rekeying, sendPublicKey } from '../../src/connect/ssh2-protocol.ts'
+  rekeying, sendIgnore, sendPublicKey } from '../../src/connect/ssh2-protocol.ts'
+import { newKey } from '../helpers/new-key.ts'
 
 /**
  * ssh2 is pinned, and below its Client nothing is promised. Each member that src/connect/ssh2-protocol.ts uses is named
@@ -16,7 +17,7 @@ describe('what ramet relies on inside ssh2', () => {
   /** Both ends in memory, past the first key exchange. */
   const pair = async (handlers: Partial<ProtocolHandlers> = {}, seen: Record<string, unknown[]> = {}) => {
     await cryptoReady
-    const host = ssh2.utils.parseKey(ssh2.utils.generateKeyPairSync('ed25519').private)
+    const host = ssh2.utils.parseKey(newKey())
     const events = { headers: [] as string[], exchanges: 0, verified: 0, serverExchanges: 0 }
     const make = Protocol as new (config: unknown) => SshProtocol & { rekey(): void }
     const note = (name: string) => (_: unknown, ...args: unknown[]): void => void (seen[name] ??= []).push(args)
@@ -104,12 +105,21 @@ describe('what ramet relies on inside ssh2', () => {
   it('_packetRW.write and _authsQueue carry a publickey request of our own', async () => {
     const { client, flow, seen } = await pair()
     flow()
-    const key = ssh2.utils.parseKey(ssh2.utils.generateKeyPairSync('ed25519').private) as ssh2.ParsedKey
+    const key = ssh2.utils.parseKey(newKey()) as ssh2.ParsedKey
     const request = publicKeyRequest('me', 'ssh-ed25519', key.getPublicSSH(), false)
     sendPublicKey(client, request)
     expect(client._authsQueue).toEqual(['publickey'])
     flow()
     expect(seen['USERAUTH_REQUEST']?.[0]).toMatchObject(['me', 'ssh-connection', 'publickey', { keyAlgo: 'ssh-ed25519' }])
+  })
+
+  it('an ignored packet of our own is ignored', async () => {
+    const { client, server, flow, seen } = await pair()
+    flow()
+    sendIgnore(client)
+    client.service('ssh-userauth')
+    flow()
+    expect([seen['SERVICE_REQUEST'], typeof server.parse]).toEqual([[['ssh-userauth']], 'function'])
   })
 
   it('each method that is called sends the message it is named for', async () => {

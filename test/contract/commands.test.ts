@@ -6,29 +6,51 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import type { CommandLane } from '../../src/connect/command.ts'
 import { connectLocal } from '../../src/connect/local.ts'
+import { connectOpenssh } from '../../src/connect/openssh.ts'
 import { RawLane } from '../../src/connect/raw.ts'
+import { connectSsh2 } from '../../src/connect/ssh2.ts'
+import { privateKey } from '../../src/connect/ssh2-key.ts'
+import type { Connection } from '../../src/connect/transport.ts'
 import type { ExecError, ExecOptions, ExecResult } from '../../src/controller/api.ts'
 import { runCommand } from '../../src/controller/exec.ts'
 import { spawnCommand } from '../../src/controller/spawn.ts'
+import { haveSshd, startSshd } from '../helpers/sshd.ts'
 import { ServiceLane } from '../helpers/service-lane.ts'
 
 interface OpenLane {
   lane: CommandLane
+  home: string
   close(): Promise<void>
 }
 
-const lanes: Record<string, () => OpenLane> = {
-  'the exec module': () => ({ lane: new ServiceLane(), async close() {} }),
-  'the raw lane': () => {
-    const connection = connectLocal({ name: 'here' })
-    const lane = new RawLane(connection)
-    return {
-      lane,
-      async close() {
-        await lane.close()
-        await connection.close()
-      },
-    }
+function raw(connection: Connection, home: string, after?: () => Promise<void>): OpenLane {
+  const lane = new RawLane(connection)
+  return {
+    lane, home,
+    async close() {
+      await lane.close()
+      await connection.close()
+      await after?.()
+    },
+  }
+}
+
+const lanes: Record<string, () => Promise<OpenLane>> = {
+  'the exec module': async () => ({ lane: new ServiceLane(), home: homedir(), async close() {} }),
+  'the raw lane': async () => raw(connectLocal({ name: 'here' }), homedir()),
+}
+const sshLanes: typeof lanes = {
+  'the raw lane by ssh2': async () => {
+    const server = await startSshd()
+    const { host, port, user } = server
+    const connection = connectSsh2({ name: 'here', host, port, user, keys: [privateKey(server.key, { comment: 'id' })], verifyHostKey: () => true })
+    return raw(connection, join(server.dir, 'home'), () => server.stop())
+  },
+  'the raw lane by the system\'s ssh': async () => {
+    const server = await startSshd()
+    const { host, port, user, keyFile, knownHosts } = server
+    const connection = connectOpenssh({ name: 'here', host, port, user, identityFile: keyFile, knownHosts, configFile: false })
+    return raw(connection, join(server.dir, 'home'), () => server.stop())
   },
 }
 
@@ -54,13 +76,21 @@ async function text(stream: Readable): Promise<string> {
   return all
 }
 
-describe.each(Object.keys(lanes))('a command over %s', (name) => {
+const all = Object.entries({ ...lanes, ...(haveSshd ? sshLanes : {}) })
+
+if (!haveSshd) {
+  describe.skip('commands over SSH (left out where there is no sshd)', () => {
+    test.each(Object.keys(sshLanes))('%s', () => {})
+  })
+}
+
+describe.each(all)('a command over %s', (_, openLane) => {
   let open: OpenLane
   let lane: CommandLane
   let folder: string
-  beforeAll(() => {
+  beforeAll(async () => {
     folder = realpathSync(mkdtempSync(join(tmpdir(), 'ramet-commands-')))
-    open = (lanes[name] as () => OpenLane)()
+    open = await openLane()
     lane = open.lane
   })
   afterAll(async () => {
@@ -124,9 +154,9 @@ describe.each(Object.keys(lanes))('a command over %s', (name) => {
   })
 
   test('runs in the home directory, or in cwd: absolute, or relative to home', async () => {
-    expect((await exec('pwd -P')).stdout).toBe(`${realpathSync(homedir())}\n`)
+    expect((await exec('pwd -P')).stdout).toBe(`${realpathSync(open.home)}\n`)
     expect((await exec('pwd -P', { cwd: folder })).stdout).toBe(`${folder}\n`)
-    expect((await exec(['pwd', '-P'], { cwd: '.' })).stdout).toBe(`${realpathSync(homedir())}\n`)
+    expect((await exec(['pwd', '-P'], { cwd: '.' })).stdout).toBe(`${realpathSync(open.home)}\n`)
   })
 
   test('sets, changes and removes variables, whatever their value', async () => {

@@ -58,7 +58,7 @@ describe.each(NODE_VERSIONS)('on Node %s', (version) => {
         new Uint8Array([1, 2]), new Float64Array([0.5]), [1, [2, [3]]], { a: undefined, b: { __proto__x: 1 } }, /a+/gi,
       ]
       for (const isolate of isolations) {
-        const echoed = await context.with({ isolate }).use<Matrix>(matrix).echo(values)
+        const echoed = (await context.with({ isolate }).use<Matrix>(matrix).echo(values)) as unknown[]
         expect(echoed).toEqual(values)
         expect(Object.is(echoed[4], -0)).toBe(true)
       }
@@ -68,13 +68,13 @@ describe.each(NODE_VERSIONS)('on Node %s', (version) => {
     test.each(isolations)('20 MiB go there and come back (isolate: %s)', async (isolate) => {
       const t = context.with({ isolate }).use<Matrix>(matrix)
       const sent = Buffer.alloc(20 * 1024 * 1024, 'abcdefg')
-      const back = await t.echo(new Uint8Array(sent))
+      const back = (await t.echo(new Uint8Array(sent))) as Uint8Array
       expect(Buffer.compare(back, sent)).toBe(0)
     }, 30_000)
 
     test.each(isolations)('generators answer as async iterables, and hear when their reader stops (isolate: %s)', async (isolate) => {
       const t = context.with({ isolate, timeout: 10_000 }).use<Matrix>(matrix)
-      await t.traces()
+      const closed = t.whenClosed()
       const got: number[] = []
       for await (const { i, left } of t.numbers(1000)) {
         got.push(i)
@@ -83,7 +83,7 @@ describe.each(NODE_VERSIONS)('on Node %s', (version) => {
         if (i === 9) break
       }
       expect(got).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
-      expect(await t.traces()).toEqual(['generator closed'])
+      await closed
       const all: number[] = []
       for await (const digit of t.digits()) all.push(digit)
       expect(all).toEqual([1, 2])
@@ -124,8 +124,8 @@ describe.each(NODE_VERSIONS)('on Node %s', (version) => {
       expect(error).toMatchObject({ code: 'remote-error', outcome: 'failed', path: context.path, cause: { name: 'TypeError', message: 'it failed', code: 'EFAIL', cause: { name: 'RangeError', message: 'the cause' } } })
       const cause = error.cause as Error & { cause: Error }
       const file = fileURLToPath(matrix)
-      expect(cause.stack?.split('\n')[1]).toContain(`${file}:128:17`)
-      expect(cause.cause.stack?.split('\n')[1]).toContain(`${file}:127:17`)
+      expect(cause.stack?.split('\n')[1]).toContain(`${file}:133:17`)
+      expect(cause.cause.stack?.split('\n')[1]).toContain(`${file}:132:17`)
     })
 
     test('commands run through the stub', async () => {
@@ -182,16 +182,25 @@ describe.each(NODE_VERSIONS)('on Node %s', (version) => {
       const t = context.use<Matrix>(matrix)
       await t.count()
       const waiting = context.with({ timeout: 60 }).use<Matrix>(matrix)
-      const abort = new AbortController()
-      // One that began before, one that waits behind it, one that has answered when it is given up.
-      const [early, spinning, late] = [thrown(waiting.untilAborted()), t[name](1600), thrown(waiting.echo(1))]
-      const withSignal = context.with({ signal: abort.signal }).use<Matrix>(matrix).echo(2)
+      records.all.length = 0
+      // One that began before it and one that waits behind it.
+      const [early, spinning] = [thrown(waiting.untilAborted()), t[name](2400)]
+      await records.first(({ text }) => text === 'spins from now on')
+      const late = thrown(waiting.echo(1))
       expect(await early).toMatchObject({ code: 'timeout' })
       expect(await late).toMatchObject({ code: 'timeout' })
       expect(await spinning).toBe('spun')
-      expect(await withSignal).toBe(2)
-      abort.abort()
       expect(await t.count()).toBeGreaterThan(1)
+    })
+
+    test('a call that waited behind one that spins, was given up and spins itself is ended', async () => {
+      const t = context.use<Matrix>(matrix)
+      records.all.length = 0
+      const first = t.spin(1200)
+      await records.first(({ text }) => text === 'spins from now on')
+      expect(await thrown(context.with({ timeout: 50 }).use<Matrix>(matrix).spin())).toMatchObject({ code: 'timeout' })
+      expect(await first).toBe('spun')
+      expect(await t.count()).toBe(1)
     })
 
     test('process.exit() ends the Worker alone: its other calls are unknown, the context goes on', async () => {

@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { pino, type Logger } from 'pino'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { Controller, isRametError, type RametError } from '../../src/controller/index.ts'
 import type { ConnectOptions, ControllerOptions } from '../../src/controller/index.ts'
 import { descendants, type TestServer } from './sshd.ts'
@@ -77,13 +77,13 @@ export function childrenOf(pid: number): string[] {
 /** Remembers what this process holds; the function returned waits until it holds no more than that, and servers have no sessions. */
 export function leakCheck(): (...servers: TestServer[]) => Promise<void> {
   const before = held()
-  const children = childrenOf(process.pid).length
+  const children = childrenOf(process.pid)
   return async (...servers) => {
-    await expect.poll(() => {
-      const now = held()
-      return Object.fromEntries(Object.entries(now).filter(([kind, count]) => count > (before[kind] ?? 0)))
-    }, { timeout: 8000, interval: 20 }).toEqual({})
-    await expect.poll(() => childrenOf(process.pid).length - children, { timeout: 8000, interval: 50 }).toBeLessThanOrEqual(servers.length === 0 ? 0 : 0)
-    for (const server of servers) await expect.poll(() => childrenOf(server.pid), { timeout: 10_000, interval: 50 }).toEqual([])
+    await vi.waitFor(() => {
+      const more = Object.fromEntries(Object.entries(held()).filter(([kind, count]) => count > (before[kind] ?? 0)))
+      expect(more).toEqual({})
+      expect(childrenOf(process.pid).filter((child) => !children.includes(child))).toEqual([])
+    }, { timeout: 8000, interval: 20 })
+    for (const server of servers) await vi.waitFor(() => expect(childrenOf(server.pid)).toEqual([]), { timeout: 10_000, interval: 50 })
   }
 }

@@ -45,6 +45,9 @@ export interface SshdOptions {
 const SSHD = '/usr/sbin/sshd'
 const DROPBEAR = '/usr/sbin/dropbear'
 
+/** A test run that is killed takes its servers with it. */
+const withUs = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL'] : []
+
 export const haveSshd = existsSync(SSHD)
 /** dropbear reads the keys of the account's real home only; a mount namespace gives it another, which takes root. */
 export const haveDropbear = existsSync(DROPBEAR) && process.getuid?.() === 0 && canUnshare()
@@ -78,7 +81,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<TestServer> 
       'PermitRootLogin yes', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no', 'MaxStartups 200:30:300',
       'PrintMotd no', 'UseDNS no', ...(options.realHome ? [] : [`SetEnv HOME=${home}`]), '',
     ].join('\n'))
-    return [SSHD, '-D', '-e', '-f', conf]
+    return [...withUs, SSHD, '-D', '-e', '-f', conf]
   }, /Server listening on/)
 }
 
@@ -99,7 +102,7 @@ export async function startDropbear(options: DropbearOptions = {}): Promise<Test
   writeFileSync(join(home, '.ssh', 'authorized_keys'), readFileSync(`${keyFile}.pub`), { mode: 0o600 })
   return launch(dir, undefined, userInfo().username, keyFile, [hostKey], (port) => ['unshare', '-m', 'sh', '-c',
     'mount --bind "$1" "$2" && shift 2 && exec "$@"', 'sh', home, userInfo().homedir,
-    DROPBEAR, '-F', '-E', '-p', `127.0.0.1:${port}`, '-r', hostKey, '-P', join(dir, 'pid'), ...(options.args ?? [])],
+    ...withUs, DROPBEAR, '-F', '-E', '-p', `127.0.0.1:${port}`, '-r', hostKey, '-P', join(dir, 'pid'), ...(options.args ?? [])],
   /Not backgrounding/)
 }
 
