@@ -93,6 +93,15 @@ class OpensshConnection implements Connection {
       this.state = 'closed'
       this.became.reject(this.failed)
     }
+    // ssh logs in for a process only: where none is wanted at once, one that does nothing shows that others may follow.
+    if (options.commands === true) setImmediate(() => this.state === 'new' && this.tryLogin())
+  }
+
+  private tryLogin(): void {
+    const nothing = this.open('true')
+    nothing.pipe.start({ data() {}, drain() {}, closed() {} })
+    nothing.stderr(() => {})
+    nothing.pipe.end()
   }
 
   open(command: string): RemoteProcess {

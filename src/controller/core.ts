@@ -86,7 +86,7 @@ export class ContextCore {
     // Whoever waits for it hears of a failure; a call made on a connecting context hears of it by itself.
     this.ready.catch(() => {})
     this.runtime = options.runtime === 'raw' ? 'raw' : 'node'
-    this.log = new ContextLog(home.book, options.path, () => home.clock.now())
+    this.log = new ContextLog(home.book, options.path, home.clock)
     this.execLane = new ExecLane({
       path: options.path,
       open: (message, handler) => home.router.open(this.id, message, handler, false, false),

@@ -97,7 +97,9 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
     const content = decode(bytes)
     const [kind, value] = (Array.isArray(content) ? content : []) as unknown[]
     if (kind !== ANSWER.VALUE) {
-      this.fail(this.home.remoteError(value))
+      const error = this.home.remoteError(value)
+      const { code, message } = (error.cause ?? {}) as { code?: unknown; message?: string }
+      this.fail(code === 'spawn-failed' ? new RametError('spawn-failed', message ?? '', { path: this.home.path }) : error)
       return
     }
     this.state = 'ended'

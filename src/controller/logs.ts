@@ -1,10 +1,12 @@
 import type { Logger } from 'pino'
+import type { Clock } from '../base/clock.ts'
+import { LINE, LineLog } from '../base/line-log.ts'
+import { RateLimit } from '../base/rate-limit.ts'
 import { decode } from '../router/codec.ts'
 import { LEVEL, type Level } from '../router/protocol.ts'
 
-/** Lines per second and context that stray output may write into the log; the rest is counted. */
-const RATE = 2000
-const LINE = 8 * 1024
+/** Records per second and context, and how many at once; the rest is counted. */
+const RATE = 4000
 
 /** Where the controller writes what happens in its tree. The default logger is made with its first record: pino takes 20 ms. */
 export class LogBook {
@@ -32,19 +34,15 @@ const NAMES = new Map<number, Level>(Object.entries(LEVEL).map(([name, number]) 
 /** The records of one context: those that its stub sends, and whatever else came out of the session (login scripts, grandchildren). */
 export class ContextLog {
   private readonly book: LogBook
-  private readonly path: readonly string[]
-  private readonly now: () => number
-  private readonly decoder = new TextDecoder()
-  private rest = ''
-  private allowance = RATE
-  private since: number
-  private dropped = 0
+  private readonly context: string
+  private readonly limit: RateLimit
+  private readonly lines: LineLog
 
-  constructor(book: LogBook, path: readonly string[], now: () => number) {
+  constructor(book: LogBook, path: readonly string[], clock: Clock) {
     this.book = book
-    this.path = path
-    this.now = now
-    this.since = now()
+    this.context = path.join(' > ')
+    this.limit = new RateLimit(clock, RATE, (dropped) => book.write('warn', { context: this.context, dropped }, 'lines were dropped'))
+    this.lines = new LineLog(this.limit, (text) => this.write('info', { source: 'output' }, text, 0))
   }
 
   /** A record as it came over the log channel. */
@@ -54,40 +52,30 @@ export class ContextLog {
     const [time, level, source, text, dropped, more] = content as unknown[]
     if (typeof text !== 'string' || typeof source !== 'string') return
     const name = (typeof level === 'number' ? NAMES.get(level) : undefined) ?? 'info'
-    const fields: Record<string, unknown> = { ...fieldsOf(more), context: this.path.join(' > '), source, remoteTime: time }
-    if (typeof dropped === 'number' && dropped > 0) fields['dropped'] = dropped
-    this.book.write(name, fields, escapeControls(text))
+    const missing = typeof dropped === 'number' && dropped > 0 ? dropped : 0
+    // A stub keeps to its own limit, which is half of ours; what does not is no stub of ours.
+    if (!this.limit.pass()) {
+      this.limit.drop(missing)
+      return
+    }
+    const remoteTime = typeof time === 'number' ? time : undefined
+    this.write(name, { ...fieldsOf(more), source: escapeControls(source.slice(0, 32)), remoteTime }, text.slice(0, 2 * LINE), missing)
   }
 
   /** Bytes that came beside the frames. */
   stray(bytes: Uint8Array): void {
-    this.rest += this.decoder.decode(bytes, { stream: true })
-    const lines = this.rest.split('\n')
-    this.rest = (lines.pop() as string).slice(0, LINE)
-    for (const line of lines) if (line !== '') this.line(line)
+    this.lines.take(bytes)
   }
 
   /** What is left of an unfinished line, and of the count of dropped ones. */
   close(): void {
-    if (this.rest !== '') this.line(this.rest)
-    this.rest = ''
-    if (this.dropped > 0) this.book.write('warn', { context: this.path.join(' > '), dropped: this.dropped }, 'lines were dropped')
-    this.dropped = 0
+    this.lines.flush()
+    this.limit.close()
   }
 
-  private line(line: string): void {
-    const now = this.now()
-    this.allowance = Math.min(RATE, this.allowance + ((now - this.since) * RATE) / 1000)
-    this.since = now
-    if (this.allowance < 1) {
-      this.dropped++
-      return
-    }
-    this.allowance--
-    const fields: Record<string, unknown> = { context: this.path.join(' > '), source: 'output' }
-    if (this.dropped > 0) fields['dropped'] = this.dropped
-    this.dropped = 0
-    this.book.write('info', fields, escapeControls(line.slice(0, LINE)))
+  private write(level: Level, fields: Record<string, unknown>, text: string, dropped: number): void {
+    const missing = dropped + this.limit.take()
+    this.book.write(level, { ...fields, context: this.context, ...(missing > 0 ? { dropped: missing } : {}) }, escapeControls(text))
   }
 }
 

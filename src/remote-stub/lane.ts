@@ -7,7 +7,6 @@ import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { type Level, REASON, type Reason, TYPE } from '../router/protocol.ts'
 import type { Router } from '../router/router.ts'
-import { lineSplitter } from './log-sender.ts'
 import { PortPipe } from './port-pipe.ts'
 
 /** How long a Worker may leave a probe unanswered after a call in it was given up, in ms. */
@@ -26,7 +25,7 @@ export interface LaneOptions {
 }
 
 /** `fields` is JSON. */
-export type LogLine = [level: Level, source: string, text: string, fields?: string | undefined]
+export type LogLine = [level: Level, source: string, text: string, fields?: string | undefined, dropped?: number]
 
 /** What the Worker gets to start with. */
 export interface WorkerData {
@@ -82,8 +81,6 @@ export class Lane {
       log('error', 'ramet', `the Worker failed: ${error.stack ?? error.message}`)
     })
     worker.on('exit', (code) => this.exited(worker, pipe, code))
-    worker.stdout.on('data', lineSplitter((text) => log('info', 'stdout', text)))
-    worker.stderr.on('data', lineSplitter((text) => log('warn', 'stderr', text)))
     this.link = router.addLink(pipe, 'lane', { path: [...path, 'worker'] })
     this.code = new CodeLink(this.link)
     this.deliver([...this.offers.values()])

@@ -1,26 +1,26 @@
+import type { Clock } from '../base/clock.ts'
+import { LINE } from '../base/line-log.ts'
+import { RateLimit } from '../base/rate-limit.ts'
 import type { Channel } from '../router/channel.ts'
 import { encode } from '../router/codec.ts'
 import { LEVEL, type Level } from '../router/protocol.ts'
 
-/** Records kept while nobody listens or the listener is slow; beyond, they are counted and dropped. */
+/** Records kept while nobody listens; beyond, they are counted and dropped. */
 const KEPT = 1000
-/** Lines per second that leave at most, and how many at once: a flood must not take the link. */
-const RATE = 2000
-const LINE = 8 * 1024
+/** Records per second that leave at most, and how many at once: a flood must not take the link. */
+export const LOG_RATE = 2000
+/** What is said of dropped records when nothing follows them. */
+export const DROPPED = 'lines were dropped'
 
 /** The log of a context: records that go to the controller, in order, at a bounded rate, with a count of what was dropped. */
 export class LogSender {
   private channel: Channel | undefined
   private early: Uint8Array[] = []
-  private dropped = 0
-  private allowance = RATE
-  private since: number
-  private readonly now: () => number
   private blocked = false
+  readonly limit: RateLimit
 
-  constructor(now: () => number) {
-    this.now = now
-    this.since = now()
+  constructor(clock: Clock) {
+    this.limit = new RateLimit(clock, LOG_RATE, (dropped) => this.write('warn', 'ramet', DROPPED, undefined, dropped))
   }
 
   /** The controller listens from now on. */
@@ -37,44 +37,27 @@ export class LogSender {
     for (const message of early) this.blocked = !channel.send(message)
   }
 
-  /** One record. `source` says where it came from: 'log', 'stdout', 'stderr', 'ramet'. `fields` is JSON; too much of it is left out. */
-  write(level: Level, source: string, text: string, fields?: string): void {
-    if (!this.allowed()) {
-      this.dropped++
+  /**
+   * One record. `source` says where it came from: 'log', 'stdout', 'stderr', 'ramet'. `fields` is JSON; too much of it is left
+   * out. `dropped`: how many before it are missing.
+   */
+  write(level: Level, source: string, text: string, fields?: string, dropped = 0): void {
+    this.limit.drop(dropped)
+    if (this.limit.pass()) this.send(level, source, text, fields)
+  }
+
+  /** The same when the limit has been asked already. */
+  send(level: Level, source: string, text: string, fields?: string): void {
+    // A listener that is slow, or none yet: what would wait is counted instead.
+    if (this.blocked || (this.channel === undefined && this.early.length >= KEPT)) {
+      this.limit.drop(1)
       return
     }
     const cut = text.length > LINE ? `${text.slice(0, LINE)}...` : text
-    const record = [Date.now(), LEVEL[level], source, cut, this.dropped]
+    const record = [Date.now(), LEVEL[level], source, cut, this.limit.take()]
     if (fields !== undefined) record.push(fields.length > LINE ? '{"fields":"too long"}' : fields)
     const message = encode(record)
-    this.dropped = 0
     if (this.channel === undefined) this.early.push(message)
     else this.blocked = !this.channel.send(message)
-  }
-
-  private allowed(): boolean {
-    if (this.blocked || (this.channel === undefined && this.early.length >= KEPT)) return false
-    const now = this.now()
-    this.allowance = Math.min(RATE, this.allowance + ((now - this.since) * RATE) / 1000)
-    this.since = now
-    if (this.allowance < 1) return false
-    this.allowance--
-    return true
-  }
-}
-
-/** Turns chunks of text into lines and gives each to `line`; the unfinished rest waits, up to a bound. */
-export function lineSplitter(line: (text: string) => void): (chunk: Uint8Array) => void {
-  let rest = ''
-  const decoder = new TextDecoder()
-  return (chunk) => {
-    rest += decoder.decode(chunk, { stream: true })
-    const lines = rest.split('\n')
-    rest = lines.pop() as string
-    for (const text of lines) line(text)
-    if (rest.length > LINE) {
-      line(rest)
-      rest = ''
-    }
   }
 }

@@ -1,6 +1,7 @@
 import { isMainThread } from 'node:worker_threads'
 import { brotliDecompressSync } from 'node:zlib'
 import { systemClock } from '../base/clock.ts'
+import { captureConsole } from './console.ts'
 import { FdPipe } from './fd-pipe.ts'
 import { Stub } from './stub.ts'
 import { runWorker } from './worker.ts'
@@ -26,7 +27,8 @@ function runMain(): void {
   pipe.write(Buffer.from(half + otherHalf, 'hex'))
   const text = (): string => brotliDecompressSync(module.stub).toString('utf8')
   const stub = new Stub(pipe, { clock: systemClock, text, environment: { ...process.env }, exit: (code) => process.exit(code) })
-  const uncaught = (error: unknown): void => stub.uncaught(error)
+  captureConsole(systemClock, stub.log.limit, (...record) => stub.log.send(...record))
+  const uncaught = (error: unknown, promise: unknown): void => stub.uncaught(error, promise)
   process.on('uncaughtException', uncaught)
   process.on('unhandledRejection', uncaught)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stub.end(143))

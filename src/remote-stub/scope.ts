@@ -51,8 +51,10 @@ export class Scopes {
       scope.cancelled = error
       scope.controller?.abort(error)
     }
-    const start = (): void => answer.run(() => find()(...args))
-    this.onThread?.(answer.channel.id)
+    const start = (): void => {
+      this.onThread?.(answer.channel.id)
+      answer.run(() => find()(...args))
+    }
     if (this.tracking) this.storage.run(scope, start)
     else start()
     this.onThread?.(0)
@@ -62,11 +64,17 @@ export class Scopes {
     return this.storage.getStore() ?? (this.running.size === 1 ? this.running.values().next().value : undefined)
   }
 
-  /** Logs what nobody caught, and ends the call that it belongs to, or the only one that runs. */
-  uncaught(thrown: unknown, log: (text: string) => void): void {
+  /**
+   * Logs what nobody caught, and ends the call that it belongs to, or the only one that runs. Node 12 does not say to which
+   * call a rejected promise belongs, and Node 14 only through the property by which its storage finds it.
+   */
+  uncaught(thrown: unknown, promise: unknown, log: (text: string) => void): void {
     const { name, message, stack } = errorToWire(thrown)
     log(`uncaught: ${stack ?? `${name}: ${message}`}`)
-    this.current?.answer.fail(thrown)
+    const key = (this.storage as unknown as { kResourceStore?: symbol }).kResourceStore
+    const marked = key === undefined || !(promise instanceof Promise) ? undefined : (promise as unknown as Record<symbol, Scope | undefined>)[key]
+    const scope = this.storage.getStore() ?? marked ?? this.current
+    scope?.answer.fail(thrown)
   }
 }
 

@@ -46,7 +46,7 @@ export class Stub implements RouterOwner {
   private readonly options: StubOptions
   private readonly router: Router
   private readonly parentCode: CodeLink
-  private readonly log: LogSender
+  readonly log: LogSender
   private readonly scopes = new Scopes()
   private texts = new CodeCache()
   private loader: Loader | undefined
@@ -56,7 +56,7 @@ export class Stub implements RouterOwner {
 
   constructor(pipe: Pipe, options: StubOptions) {
     this.options = options
-    this.log = new LogSender(() => options.clock.now())
+    this.log = new LogSender(options.clock)
     this.router = new Router(this, { id: 0, clock: options.clock })
     const link = this.router.addLink(pipe, 'parent', { path: ['parent'] })
     this.parentCode = new CodeLink(link)
@@ -104,8 +104,8 @@ export class Stub implements RouterOwner {
   }
 
   /** An error that no code of ours or of a user's caught, on the main thread. */
-  uncaught(error: unknown): void {
-    this.scopes.uncaught(error, (text) => this.log.write('error', 'log', text))
+  uncaught(error: unknown, promise: unknown): void {
+    this.scopes.uncaught(error, promise, (text) => this.log.write('error', 'log', text))
   }
 
   /** Ends everything below us, then the process. Called twice it does nothing more. */

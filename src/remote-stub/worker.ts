@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../base/clock.ts'
+import { RateLimit } from '../base/rate-limit.ts'
 import { CodeCache } from '../router/code-cache.ts'
 import { CodeLink, decodeOffer, unpackTexts } from '../router/code-link.ts'
 import type { Frame } from '../router/frame.ts'
@@ -7,8 +8,10 @@ import type { Link } from '../router/link.ts'
 import { type Level, TYPE } from '../router/protocol.ts'
 import { Router } from '../router/router.ts'
 import { Dispatcher } from './dispatcher.ts'
+import { captureConsole } from './console.ts'
 import type { ToMain, ToWorker, WorkerData } from './lane.ts'
 import { Loader } from './loader.ts'
+import { DROPPED, LOG_RATE } from './log-sender.ts'
 import { PortPipe } from './port-pipe.ts'
 import { currentOf, Scopes } from './scope.ts'
 
@@ -19,7 +22,11 @@ export function runWorker(): void {
   const { id, path, maxMessage, nodeOptions, running } = workerData as WorkerData
   if (nodeOptions !== undefined) process.env['NODE_OPTIONS'] = nodeOptions
   const post = (message: ToMain): void => port.postMessage(message)
-  const log = (level: Level, message: string, fields?: string): void => post({ log: [level, 'log', message, fields] })
+  // Limited here, not at the main thread alone: a loop that prints would fill its queue.
+  const limit = new RateLimit(systemClock, LOG_RATE, (dropped) => post({ log: ['warn', 'ramet', DROPPED, undefined, dropped] }))
+  const send = (level: Level, source: string, text: string, fields?: string): void => post({ log: [level, source, text, fields, limit.take()] })
+  const log = (level: Level, message: string, fields?: string): void => (limit.pass() ? send(level, 'log', message, fields) : undefined)
+  captureConsole(systemClock, limit, send)
   const scopes = new Scopes((channel) => Atomics.store(running, 0, channel | 0))
   // Never trimmed, and never short of anything: the main thread sends all that it was offered for us.
   const texts = new CodeCache()
@@ -46,7 +53,7 @@ export function runWorker(): void {
       loader.arrived()
     }
   }
-  const uncaught = (error: unknown): void => scopes.uncaught(error, (text) => log('error', text))
+  const uncaught = (error: unknown, promise: unknown): void => scopes.uncaught(error, promise, (text) => log('error', text))
   process.on('uncaughtException', uncaught)
   process.on('unhandledRejection', uncaught)
 }

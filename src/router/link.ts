@@ -35,6 +35,7 @@ export interface LinkOptions {
 /** Bytes handed to the pipe ahead of what it has passed on: what a control frame may have to wait for. */
 const LEAD = 64 * 1024
 const SLAB = 64 * 1024
+const MIN_SLAB = 2 * 1024
 const AGAIN = 'Connect again, and look at the target for what work under way had done.'
 
 /**
@@ -248,8 +249,10 @@ export class Link {
   private append(type: FrameType, flags: number, window: number, dst: number, src: number, channel: number, payload: Uint8Array): void {
     const size = HEADER_SIZE + payload.length
     if (this.at + size > this.slab.length) {
+      // Room for some more of what this tick holds: an idle link must not sit on 64 KiB, nor a busy one allocate all the time.
+      const room = Math.min(SLAB, Math.max(MIN_SLAB, 8 * (this.at - this.start)))
       this.write()
-      this.slab = new Uint8Array(Math.max(SLAB, size))
+      this.slab = new Uint8Array(Math.max(room, size))
       this.start = 0
       this.at = 0
     }

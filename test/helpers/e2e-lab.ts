@@ -59,15 +59,14 @@ function held(): Record<string, number> {
   return counts
 }
 
-/** Process ids of our children that live, by name. */
+/** Processes below one that live: 'pid command line'. */
 export function childrenOf(pid: number): string[] {
   return descendants(pid).flatMap((child) => {
     try {
       const status = readFileSync(`/proc/${child}/status`, 'utf8')
-      // What has ended and was not collected yet is no process any more; build helpers of the test run are not ours.
-      if (/^State:\tZ/m.test(status)) return []
-      if (/esbuild/.test(readlinkSync(`/proc/${child}/exe`))) return []
-      return [readFileSync(`/proc/${child}/cmdline`, 'latin1').replaceAll('\0', ' ').trim().slice(0, 120)]
+      // What has ended and was not collected yet is no process any more; the build helper of the test run is not ours.
+      if (/^State:\tZ/m.test(status) || readlinkSync(`/proc/${child}/exe`).includes('esbuild')) return []
+      return [`${child} ${readFileSync(`/proc/${child}/cmdline`, 'latin1').replaceAll('\0', ' ').trim().slice(0, 120)}`]
     } catch {
       return []
     }
@@ -77,12 +76,12 @@ export function childrenOf(pid: number): string[] {
 /** Remembers what this process holds; the function returned waits until it holds no more than that, and servers have no sessions. */
 export function leakCheck(): (...servers: TestServer[]) => Promise<void> {
   const before = held()
-  const children = childrenOf(process.pid)
+  const children = new Set(childrenOf(process.pid).map((child) => Number.parseInt(child)))
   return async (...servers) => {
     await vi.waitFor(() => {
       const more = Object.fromEntries(Object.entries(held()).filter(([kind, count]) => count > (before[kind] ?? 0)))
       expect(more).toEqual({})
-      expect(childrenOf(process.pid).filter((child) => !children.includes(child))).toEqual([])
+      expect(childrenOf(process.pid).filter((child) => !children.has(Number.parseInt(child)))).toEqual([])
     }, { timeout: 8000, interval: 20 })
     for (const server of servers) await vi.waitFor(() => expect(childrenOf(server.pid)).toEqual([]), { timeout: 10_000, interval: 50 })
   }
