@@ -40,12 +40,22 @@ export class BootPipe implements Pipe {
     this.options = options
     this.nonce = randomBytes(16)
     const hex = Buffer.from(this.nonce).toString('hex')
-    this.process = connection.open(launchLine({ version: options.version, stubSize: options.stub.length, nonce: hex, node: options.node }))
+    this.process = connection.open(this.launchLine(hex))
     this.process.stderr((bytes) => {
       this.tail = joinBytes([this.tail, bytes]).slice(-TAIL)
       options.stray(bytes)
     })
     this.process.pipe.write(options.stub)
+  }
+
+  private launchLine(nonce: string): string {
+    const { version, stub, node } = this.options
+    try {
+      return launchLine({ version, stubSize: stub.length, nonce, node })
+    } catch (cause) {
+      throw this.error('config-invalid', 'launch', `cannot be started with that node: ${(cause as Error).message}`, {
+        hint: 'Name a path without quotes, backslashes, exclamation marks and control characters.', cause })
+    }
   }
 
   get pending(): number {
@@ -89,7 +99,13 @@ export class BootPipe implements Pipe {
     if (this.state === 'closed') return
     this.before = joinBytes([this.before, bytes])
     const at = Buffer.from(this.before.buffer, this.before.byteOffset, this.before.length).indexOf(this.nonce)
-    if (at >= 0) {
+    // The same whichever way the bytes were cut into pieces.
+    if ((at >= 0 ? at : this.before.length - this.nonce.length + 1) >= MAX_NOISE) {
+      const size = at >= 0 ? at : this.before.length
+      this.fail('boot-noise', 'launch', `printed ${size} bytes where the stub was to start`, {
+        hint: 'A login script prints to every session; make it silent where there is no terminal.',
+      })
+    } else if (at >= 0) {
       const rest = this.before.subarray(at + this.nonce.length)
       const noise = this.before.subarray(0, at)
       this.noise = at
@@ -97,10 +113,6 @@ export class BootPipe implements Pipe {
       this.state = 'open'
       if (noise.length > 0) this.options.stray(noise)
       if (rest.length > 0) this.sink?.data(rest)
-    } else if (this.before.length > MAX_NOISE) {
-      this.fail('boot-noise', 'launch', `printed ${this.before.length} bytes and did not start the stub`, {
-        hint: 'A login script prints to every session; make it silent when there is no terminal.',
-      })
     }
   }
 

@@ -271,8 +271,10 @@ export function failureOf(name: string, end: ProcessEnd, stderr: string): RametE
   const lines = stderr.replace(/\r/g, '').split('\n').map((line) => line.replace(/[\x00-\x1f\x7f-\xff]/g, '?').trim()).filter((line) => line !== '')
   const [, code, stage, hint] = FAILURES.find(([pattern]) => pattern.test(stderr))
     ?? [/^/, 'ssh-failed', 'ssh', 'Try the same with ssh itself, with -v.']
-  const said = lines.slice(-3).join(' / ') || (end.signal === null ? 'it said nothing' : `ended by ${end.signal}`)
-  return new RametError(code, `${name}: ssh failed: ${said.slice(0, 400)}`, { stage, path: [name], outcome: stage === 'ssh' ? 'unknown' : 'not-sent', hint })
+  // Which line of which file is in the way, and what the server showed.
+  const telling = code.startsWith('host-key') ? lines.filter((line) => /^Offending |SHA256:/.test(line)) : []
+  const said = [...telling, ...lines.filter((line) => !telling.includes(line)).slice(-3)].join(' / ') || (end.signal === null ? 'it said nothing' : `ended by ${end.signal}`)
+  return new RametError(code, `${name}: ssh failed: ${said.slice(0, 600)}`, { stage, path: [name], outcome: stage === 'ssh' ? 'unknown' : 'not-sent', hint })
 }
 
 const FAILURES: [RegExp, ErrorCode, Stage, string][] = [

@@ -5,14 +5,10 @@ import { RametError, isRametError } from '../router/errors.ts'
 import type { ErrorCode, ErrorDetails } from '../router/errors.ts'
 import { SPAWN_FAILURE, refusal } from './command.ts'
 import type { CommandEnd, CommandRequest, RunningCommand } from './command.ts'
-import { MarkScanner } from './raw-frames.ts'
-import { RAW_LINE, badName, parseEnd, rawPreamble, signalLine, terminateLine } from './raw-script.ts'
+import { LoginNoise, MarkScanner, NOISE_MAX } from './raw-frames.ts'
+import { RAW_LINE, badName, parseEnd, rawPreamble, signalText, terminateText } from './raw-script.ts'
 import type { ProcessEnd, RemoteProcess } from './transport.ts'
 
-/** Bytes that login scripts may print on one stream before the command. */
-const NOISE_MAX = 64 * 1024
-/** Bytes of it that an error quotes. */
-const NOISE_KEPT = 2048
 /** Bytes of output that nobody has consumed: above the first the channel is not read, below the second it is again. */
 const PAUSE_AT = 1024 * 1024
 const RESUME_AT = 256 * 1024
@@ -26,8 +22,8 @@ export interface RawSurroundings {
   /** 32 hex digits that nobody can guess. */
   mark: string
   ready: Promise<void>
-  /** Runs a line for the login shell beside the command; resolves when it has ended. */
-  control(line: string): Promise<void>
+  /** Runs a line of sh beside the command; resolves when it is done. */
+  control(text: string): Promise<void>
   /** The command has ended, or was never started; a background job may still hold the process's channel. */
   left(command: RawCommand, process: RemoteProcess | undefined): void
   /** The server opened no channel for the command. True: it has been queued again. */
@@ -51,9 +47,10 @@ export class RawCommand implements RunningCommand {
   private startedAt = 0
   private readonly marked = { stdout: false, stderr: false }
   private readonly over = { stdout: false, stderr: false }
-  private noise = { bytes: 0, text: '' }
+  private readonly noise = new LoginNoise()
   private report: { exitCode: number | null; signal: string | null } | undefined
   private failed: string | undefined
+  private refusal: RametError | undefined
   private unconsumed = 0
   private held: Uint8Array[] = []
   private stdinEnded = false
@@ -149,7 +146,7 @@ export class RawCommand implements RunningCommand {
     if (!/^SIG[A-Z0-9]+$/.test(name)) return
     this.whenLed((pid) => {
       this.sent.add(name)
-      void this.around.control(signalLine(name, pid, this.group))
+      void this.around.control(signalText(name, pid, this.group))
     })
   }
 
@@ -170,7 +167,7 @@ export class RawCommand implements RunningCommand {
     this.whenLed((pid) => {
       for (const name of ['SIGTERM', 'SIGKILL']) this.sent.add(name)
       this.terminating += 1
-      void this.around.control(terminateLine(pid, this.group, grace)).then(() => {
+      void this.around.control(terminateText(pid, this.group, grace)).then(() => {
         this.terminating -= 1
         this.settle()
       })
@@ -201,13 +198,12 @@ export class RawCommand implements RunningCommand {
   }
 
   private noisy(bytes: Buffer): void {
-    this.noise.bytes += bytes.length
-    if (this.noise.text.length < NOISE_KEPT) this.noise.text += bytes.toString('utf8', 0, NOISE_KEPT)
-    if (this.noise.bytes <= NOISE_MAX) return
-    this.process?.kill()
-    this.fail(this.error('boot-noise', `login scripts printed more than ${NOISE_MAX} bytes before the command: ${this.noiseLine()}`, {
+    if (!this.noise.add(bytes) || this.refusal !== undefined) return
+    this.refusal = this.error('boot-noise', `login scripts printed more than ${NOISE_MAX} bytes before the command${this.noise}`, {
       stage: 'launch', hint: 'Make the account\'s login scripts silent where no terminal is attached.',
-    }))
+    })
+    // The command may be on its way already: it is ended before it is given up.
+    this.terminate(0)
   }
 
   private frame(stream: 'stdout' | 'stderr', text: string): void {
@@ -245,9 +241,10 @@ export class RawCommand implements RunningCommand {
 
   private settle(): void {
     if (this.state === 'ended' || !this.over.stdout || !this.over.stderr) return
-    if (this.failed !== undefined) return this.fail(this.error('spawn-failed', this.failed))
+    const refused = this.refused()
+    if (refused !== undefined) return this.fail(refused)
     if (this.leader === undefined || this.report === undefined) {
-      return this.fail(this.error('launch-failed', `the command could not be started${this.noiseLine()}`, {
+      return this.fail(this.error('launch-failed', `the command could not be started${this.noise}`, {
         stage: 'launch', hint: 'The target needs /bin/sh.',
       }))
     }
@@ -259,11 +256,12 @@ export class RawCommand implements RunningCommand {
   /** The process behind the channel has ended; usually everything was reported before. */
   private exited(how: ProcessEnd, cause: Error | undefined): void {
     if (this.state === 'ended' || (this.over.stdout && this.over.stderr)) return
-    if (this.failed !== undefined) return this.fail(this.error('spawn-failed', this.failed))
+    const refused = this.refused()
+    if (refused !== undefined) return this.fail(refused)
     if (isRametError(cause) && cause.code === 'launch-failed' && !this.marked.stderr) return this.notOpened(cause)
     const { name } = this.around
     if (how.exitCode !== null && !this.marked.stderr) {
-      return this.fail(this.error('launch-failed', `the login shell ended with exit code ${how.exitCode} before it ran the command${this.noiseLine()}`, {
+      return this.fail(this.error('launch-failed', `the login shell ended with exit code ${how.exitCode} before it ran the command${this.noise}`, {
         stage: 'launch', cause, hint: `Check that the account may run commands: ssh ${name} true`,
       }))
     }
@@ -274,6 +272,10 @@ export class RawCommand implements RunningCommand {
     this.around.ready.then(() => this.fail(lost), (error: unknown) => this.fail(error as Error))
   }
 
+  private refused(): RametError | undefined {
+    return this.failed === undefined ? this.refusal : this.error('spawn-failed', this.failed)
+  }
+
   private notOpened(cause: RametError): void {
     this.process = undefined
     this.state = 'queued'
@@ -282,7 +284,7 @@ export class RawCommand implements RunningCommand {
 
   private giveUp(): void {
     this.process?.kill()
-    this.fail(this.error('link-lost', 'the command was to be ended, and the target did not say that it has', {
+    this.fail(this.refusal ?? this.error('link-lost', 'the command was to be ended, and the target did not say that it has', {
       outcome: 'unknown', hint: 'The connection may be stalled; the command may still be running.',
     }))
   }
@@ -309,11 +311,6 @@ export class RawCommand implements RunningCommand {
     // What background jobs print from here on is read and dropped.
     this.process?.pipe.resume()
     this.around.left(this, this.process)
-  }
-
-  private noiseLine(): string {
-    const text = this.noise.text.slice(0, 200).replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim()
-    return text === '' ? '' : `: ${text}`
   }
 
   private error(code: ErrorCode, message: string, details: ErrorDetails = {}): RametError {

@@ -53,3 +53,27 @@ export class MarkScanner {
     return 0
   }
 }
+
+/** Bytes that login scripts may print before the command. */
+export const NOISE_MAX = 64 * 1024
+/** Characters of it that an error quotes. */
+const NOISE_QUOTED = 200
+
+/** What came before the command. */
+export class LoginNoise {
+  private bytes = 0
+  private text = ''
+
+  /** True once it is more than NOISE_MAX. */
+  add(bytes: Buffer): boolean {
+    this.bytes += bytes.length
+    if (this.text.length < NOISE_QUOTED) this.text += bytes.toString('utf8', 0, NOISE_QUOTED * 4)
+    return this.bytes > NOISE_MAX
+  }
+
+  /** ': the first words of it', for the end of a message; nothing when there was nothing to read. */
+  toString(): string {
+    const line = this.text.slice(0, NOISE_QUOTED).replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim()
+    return line === '' ? '' : `: ${line}`
+  }
+}

@@ -116,16 +116,19 @@ export function rawPreamble(request: CommandRequest, mark: string): string {
   return `${reporter(mark)}\n${gather}\n${script.split('\n').map((line) => `+${line}\n`).join('')}.\n`
 }
 
+/** For the login shell: a shell that runs lines from its stdin, for signals. */
+export const CONTROL_LINE = `exec sh -c ': ramet raw control;while IFS= read -r ramet_l;do eval "$ramet_l";done'`
+
 /** Sends one signal ('SIGTERM') to a process, or to the group that it leads. */
-export function signalLine(signal: string, pid: number, group: boolean): string {
-  return `exec sh -c 'kill -s ${signal.slice(3)} -- ${group ? '-' : ''}${pid}'`
+export function signalText(signal: string, pid: number, group: boolean): string {
+  return `kill -s ${signal.slice(3)} -- ${group ? '-' : ''}${pid}`
 }
 
-/** TERM, up to `grace` ms of waiting, KILL: on the target, so that it is done even if we are gone in the meantime. Ends when all are gone. */
-export function terminateLine(pid: number, group: boolean, grace: number): string {
+/** TERM, up to `grace` ms of waiting, KILL: on the target, so that it is done even if we are gone in the meantime. Done when all are gone. */
+export function terminateText(pid: number, group: boolean, grace: number): string {
   const who = `${group ? '-' : ''}${pid}`
   const tenths = Math.ceil(grace / 100)
-  return `exec sh -c 'exec 2>/dev/null;kill -s TERM -- ${who};kill -s CONT -- ${who};i=0;` +
+  return `kill -s TERM -- ${who};kill -s CONT -- ${who};i=0;` +
     `while [ $i -lt ${tenths} ]&&kill -s 0 -- ${who};do sleep 0.1||{ sleep 1;i=$((i+9));};i=$((i+1));done;` +
-    `kill -s KILL -- ${who};i=0;while [ $i -lt 4 ]&&kill -s 0 -- ${who};do sleep 0.05||sleep 1;i=$((i+1));done'`
+    `kill -s KILL -- ${who};i=0;while [ $i -lt 4 ]&&kill -s 0 -- ${who};do sleep 0.05||sleep 1;i=$((i+1));done`
 }

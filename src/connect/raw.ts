@@ -4,12 +4,11 @@ import type { Clock } from '../base/clock.ts'
 import { RametError } from '../router/errors.ts'
 import type { CommandLane, CommandRequest, RunningCommand } from './command.ts'
 import { RawCommand } from './raw-command.ts'
+import { RawControl } from './raw-control.ts'
 import type { Connection, RemoteProcess } from './transport.ts'
 
-/** Channels that commands hold at once. sshd allows 10 (MaxSessions); two are left for those that end commands. */
+/** Channels that commands hold at once. sshd allows 10 (MaxSessions); one more is needed to end commands, and one may be closing. */
 const COMMANDS = 8
-/** Channels that end commands, at once. */
-const CONTROLS = 2
 /** Milliseconds for the channel of a command that has ended to close by itself; a job in its background may keep it longer. */
 const LINGER = 500
 /** Milliseconds from TERM to KILL when the lane is closed. */
@@ -31,14 +30,14 @@ export class RawLane implements CommandLane {
   /** Fewer than COMMANDS where the server has refused that many. */
   private limit = COMMANDS
   private stopEviction: (() => void) | undefined
-  private readonly controls: (() => void)[] = []
-  private controlling = 0
+  private readonly control: RawControl
   private opened = 0
   private ready = false
 
   constructor(connection: Connection, options: { clock?: Clock } = {}) {
     this.connection = connection
     this.clock = options.clock ?? systemClock
+    this.control = new RawControl((line) => connection.open(line), this.clock)
     connection.ready.then(() => {
       this.ready = true
       connection.onClose((cause) => this.lost(cause))
@@ -52,7 +51,7 @@ export class RawLane implements CommandLane {
       clock: this.clock,
       mark: randomBytes(16).toString('hex'),
       ready: this.connection.ready,
-      control: (line) => this.control(line),
+      control: (text) => this.control.run(text),
       left: (ended, process) => this.left(ended, process),
       refused: (refused) => this.refused(refused),
     })
@@ -79,6 +78,7 @@ export class RawLane implements CommandLane {
         hint: 'It was told to end; what it had done by then stays done.' }), CLOSE_GRACE)
     }
     await Promise.allSettled(commands.map((command) => command.ended))
+    this.control.close()
   }
 
   private next(): void {
@@ -127,26 +127,9 @@ export class RawLane implements CommandLane {
     this.next()
   }
 
-  /** Runs a line on a channel of its own, whose output is of no interest; resolves when it has ended. */
-  private async control(line: string): Promise<void> {
-    if (this.controlling >= CONTROLS) await new Promise<void>((resolve) => this.controls.push(resolve))
-    this.controlling += 1
-    try {
-      const process = this.connection.open(line)
-      process.pipe.start({ data() {}, drain() {}, closed() {} })
-      process.stderr(() => {})
-      process.pipe.end()
-      await process.exited
-    } catch {
-      // The connection is gone; the command's own end tells so.
-    } finally {
-      this.controlling -= 1
-      this.controls.shift()?.()
-    }
-  }
-
   private lost(cause: unknown): void {
     this.state = 'closed'
+    this.control.close()
     this.stopEviction?.()
     for (const command of this.queue.splice(0)) {
       command.refuse(cause instanceof RametError ? cause : new RametError('link-lost', `${this.connection.name}: the connection ended`, {

@@ -15,6 +15,8 @@ export interface AuthOptions {
   keys: readonly SshKey[]
   password?: string | undefined
   prompt?: Prompt | undefined
+  /** Why keys that were meant cannot be used, for the error when nothing logs in. */
+  problems?: readonly string[] | undefined
 }
 
 export interface AuthOwner {
@@ -275,13 +277,14 @@ export class Authenticator {
 
   private giveUp(): void {
     const offers = this.methods?.join(', ') || 'nothing'
+    const problems = (this.options.problems ?? []).map((problem) => `; ${printable(problem)}`).join('')
     const people = this.methods?.some((method) => method === 'password' || method === 'keyboard-interactive')
     if (this.tried.length === 0 && people && this.options.prompt === undefined) {
-      return this.fail('prompt-needed', `a password is wanted for ${this.options.user} (the server offers ${offers})`,
+      return this.fail('prompt-needed', `a password is wanted for ${this.options.user} (the server offers ${offers})${problems}`,
         'Give a key, a password, or a prompt that can ask for one.')
     }
     this.fail('auth-failed', `login as ${this.options.user} was refused; tried ${this.tried.join(', ') || 'nothing'}; `
-      + `the server offers ${offers}`,
+      + `the server offers ${offers}${problems}`,
     'Check the user name and that the key is in its authorized_keys. OpenSSH 9.8 and newer shuts out addresses '
       + 'whose logins fail (PerSourcePenalties).')
   }

@@ -8,6 +8,8 @@ export interface LoginKeysOptions extends IdentityConfig {
   /** Socket of the agent, if there is one. */
   identityAgent: string | undefined
   passphrase: string | undefined
+  /** Names of the contexts down to the target, for errors. */
+  path: readonly string[]
   /** Asks for the passphrase of a key file; undefined where nobody can be asked. */
   askPassphrase: ((file: string) => Promise<string>) | undefined
 }
@@ -49,12 +51,13 @@ async function usable(identity: Identity, agent: SshAgent | undefined, options: 
   return { ...key, publicBlob, type, sign: (data, algorithm) => key.sign(data, algorithm.replace(/-cert-v01@openssh\.com$/, '')) }
 }
 
-async function locked(text: string, path: string, { passphrase, askPassphrase }: LoginKeysOptions): Promise<SshKey> {
+async function locked(text: string, path: string, { passphrase, askPassphrase, path: target }: LoginKeysOptions): Promise<SshKey> {
   if (passphrase !== undefined) return privateKey(text, { comment: path, passphrase })
   const ask = async (): Promise<string> => {
     if (askPassphrase !== undefined) return askPassphrase(path)
-    throw new RametError('prompt-needed', `the key ${path} needs a passphrase, and nobody can be asked`, {
+    throw new RametError('prompt-needed', `${target.join(' > ')}: the key ${path} needs a passphrase, and nobody can be asked`, {
       stage: 'auth',
+      path: target,
       outcome: 'not-sent',
       hint: 'Give passphrase or prompt, or add the key to an agent.',
     })

@@ -22,6 +22,8 @@ export interface Ssh2Options {
   keys?: readonly SshKey[]
   password?: string | undefined
   prompt?: Prompt | undefined
+  /** Why keys that were meant cannot be used, for the error when nothing logs in. */
+  keyProblems?: readonly string[] | undefined
   /** Asked once per connection, when the server has proven the key; only the literal true accepts. */
   verifyHostKey: HostKeyVerifier
   /** Host key types to ask for, best first: those that known_hosts has. Default: all that ssh2 knows. */
@@ -175,7 +177,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
     this.session = new SshSession({
       pipe, algorithms: this.algorithms, flight: this.flight,
       gate: new HostKeyGate(host, port, this.name, this.options.verifyHostKey),
-      auth: { name: this.name, user, keys, password, prompt },
+      auth: { name: this.name, user, keys, password, prompt, problems: this.options.keyProblems },
       first: () => [...this.processes][0],
     }, {
       stage: (stage) => (this.stage = stage),

@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, isIP } from 'node:net'
 import { RametError, type ErrorCode, type Stage } from '../router/errors.ts'
 import { StreamPipe } from './stream-pipe.ts'
 
@@ -19,7 +19,7 @@ export interface TcpTarget {
 export function dialTcp(target: TcpTarget, signal?: AbortSignal): Promise<StreamPipe> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)
-    let stage: Stage = 'resolve'
+    let stage: Stage = isIP(target.host) === 0 ? 'resolve' : 'tcp'
     target.onStage?.(stage)
     const socket = connect({ host: target.host, port: target.port, noDelay: true })
     const abort = (): void => {

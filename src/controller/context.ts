@@ -7,7 +7,7 @@ import { runCommand } from './exec.ts'
 import { remoteModule } from './remote.ts'
 import { spawnCommand } from './spawn.ts'
 import type { Clock } from '../base/clock.ts'
-import { RametError } from '../router/errors.ts'
+import { located, RametError } from '../router/errors.ts'
 
 /** What a handle needs of the controller. */
 export interface HandleHome {
@@ -54,7 +54,7 @@ export class Actions implements ContextActions {
     const source = String(fn)
     const name = fn.name === '' ? 'function' : fn.name
     return new CallPromise((resolve, reject) => {
-      this.home.bundler().then((bundler) => this.send(bundler.inline(source, name), 'default', args, resolve, reject), reject)
+      this.home.bundler().then((bundler) => this.send(bundler.inline(source, name), 'default', args, resolve, reject)).catch(reject)
     }) as never
   }
 
@@ -71,7 +71,7 @@ export class Actions implements ContextActions {
     try {
       this.core.call(graph, name, args, this.options, { value: resolve, failed: reject, iterable: resolve })
     } catch (error) {
-      reject(error as Error)
+      reject(located(error as Error, this.core.path))
     }
   }
 }

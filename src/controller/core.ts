@@ -7,7 +7,7 @@ import type { Connection } from '../connect/transport.ts'
 import { type CallOutcome, PendingCall } from '../router/call.ts'
 import { CodeLink, decodeNeed } from '../router/code-link.ts'
 import { decode } from '../router/codec.ts'
-import { RametError, type Stage, withOutcome } from '../router/errors.ts'
+import { isRametError, RametError, type Stage, withOutcome } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { MAX_CODE, TYPE } from '../router/protocol.ts'
@@ -114,16 +114,14 @@ export class ContextCore {
   /** Sends a call of a module's function. Throws RametError for what is wrong at this end. */
   call(graph: CodeGraph, name: string, args: readonly unknown[], options: CallOptions, outcome: CallOutcome): void {
     this.check()
-    if (this.runtime === 'raw') {
-      throw this.error('interpreter-needed', 'has no interpreter: functions cannot run there, commands can', 'Install Node 12 or later on it, or use exec().')
-    }
+    if (this.runtime === 'raw') throw this.interpreterNeeded()
     const user = options.isolate !== 'none'
     const entry = this.ship(graph, user)
     this.roundTrips++
     void new PendingCall(
       this.home.router,
       { dst: this.id, entry, name, args, user, timeout: options.timeout, signal: options.signal, remoteError: (wire) => this.remoteError(wire), path: this.path },
-      outcome,
+      { ...outcome, failed: (error) => outcome.failed(this.options.runtime === 'auto' && isNoNode(error) ? this.interpreterNeeded(error) : error) },
     )
   }
 
@@ -161,13 +159,12 @@ export class ContextCore {
       this.unlinked.resolve()
       return
     }
-    const noNode = cause.code === 'no-interpreter' || cause.code === 'interpreter-too-old'
-    if (this.state === 'connecting' && this.options.runtime === 'auto' && noNode && this.connection !== undefined) {
+    if (this.state === 'connecting' && this.options.runtime === 'auto' && isNoNode(cause) && this.connection !== undefined) {
       this.link = undefined
       this.becomeRaw(this.connection)
       return
     }
-    this.fail(cause)
+    this.fail(this.state === 'connecting' && cause.stage === undefined ? atStage(cause, this.stage()) : cause)
   }
 
   stats(): LinkStats {
@@ -194,8 +191,8 @@ export class ContextCore {
     this.pings.fail(closed)
     this.home.router.removeRoute(this.id, forWork)
     if (this.link !== undefined && !connecting) {
+      // Its side of the link ends with its process, when everything below it has ended.
       this.link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
-      this.link.end()
       const cancel = this.home.clock.after(GOODBYE, () => this.link?.close())
       await this.unlinked.promise
       cancel()
@@ -362,6 +359,11 @@ export class ContextCore {
     return remoteError(wire, this.path, this.home.library)
   }
 
+  private interpreterNeeded(cause?: Error): RametError {
+    const hint = 'Install Node 12 or later on it, name the one it has with the option node, or use exec().'
+    return this.error('interpreter-needed', 'has no interpreter: functions cannot run there, commands can', hint, cause)
+  }
+
   private check(): void {
     if (this.state === 'lost') throw this.error(this.lostBy?.code ?? 'link-lost', 'is lost', 'Connect again.', this.lostBy)
     if (this.state === 'closed') throw this.error('closed', 'was closed', 'Connect again.')
@@ -370,4 +372,12 @@ export class ContextCore {
   private error(code: RametError['code'], text: string, hint: string, cause?: unknown): RametError {
     return new RametError(code, `${this.path.join(' > ')} ${text}`, { path: this.path, outcome: 'not-sent', hint, cause })
   }
+}
+
+function isNoNode(error: Error): boolean {
+  return isRametError(error) && (error.code === 'no-interpreter' || error.code === 'interpreter-too-old')
+}
+
+function atStage({ code, message, path, outcome, hint, cause }: RametError, stage: Stage): RametError {
+  return new RametError(code, message, { stage, path, outcome, hint, cause })
 }

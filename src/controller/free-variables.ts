@@ -144,7 +144,7 @@ function refuseImports(root: AnyNode, uses: FreeUse[], name: string): void {
   for (const node of allNodes(root)) {
     let specifier: AnyNode | undefined
     if (node.type === 'ImportExpression') specifier = node.source
-    else if (node.type === 'CallExpression' && requires.has(node.callee.start)) specifier = node.arguments[0]
+    else if (node.type === 'CallExpression' && node.callee.type === 'Identifier' && requires.has(node.callee.start)) specifier = node.arguments[0]
     if (specifier?.type !== 'Literal' || typeof specifier.value !== 'string') continue
     const wanted = specifier.value
     // A target may have builtins that this Node lacks: all of them have the prefix.

@@ -42,7 +42,9 @@ export class ContextLog {
     this.book = book
     this.context = path.join(' > ')
     this.limit = new RateLimit(clock, RATE, (dropped) => book.write('warn', { context: this.context, dropped }, 'lines were dropped'))
-    this.lines = new LineLog(this.limit, (text) => this.write('info', { source: 'output' }, text, 0))
+    this.lines = new LineLog(this.limit, (text) => {
+      if (text !== '' && text !== '\r') this.write('info', { source: 'output' }, text.endsWith('\r') ? text.slice(0, -1) : text, 0)
+    })
   }
 
   /** A record as it came over the log channel. */

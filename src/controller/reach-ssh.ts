@@ -53,6 +53,7 @@ async function ssh2(config: SshConfig, options: ConnectOptions, context: ReachCo
   const [known, login] = await Promise.all([
     KnownHosts.load(knownHostsFiles(config, options)),
     loginKeys({
+      path: context.path,
       identityFiles: given ?? config.identityFiles,
       identityFilesGiven: given !== undefined || config.identityFilesGiven,
       certificateFiles: config.certificateFiles,
@@ -64,7 +65,7 @@ async function ssh2(config: SshConfig, options: ConnectOptions, context: ReachCo
       askPassphrase: prompt === undefined ? undefined : (file) => prompt({ kind: 'passphrase', path: [...context.path], text: `Passphrase for ${file}: ` }),
     }),
   ])
-  for (const problem of login.problems) context.book.write('warn', { context: context.path.join(' > ') }, problem)
+  for (const problem of login.problems) context.book.write('debug', { context: context.path.join(' > ') }, problem)
   const { hostName: host, port, user, hostKeyAlias: alias } = config
   const connection = connectSsh2({
     host,
@@ -74,6 +75,7 @@ async function ssh2(config: SshConfig, options: ConnectOptions, context: ReachCo
     keys: config.pubkeyAuthentication ? login.keys : [],
     password: options.password === undefined ? undefined : reveal(options.password),
     prompt,
+    keyProblems: login.problems,
     verifyHostKey: verifier(config, options, known, context),
     hostKeyAlgorithms: config.hostKeyAlgorithms ?? [...new Set([...known.algorithms(host, port, { alias }), ...HOST_KEY_TYPES])],
     algorithms: { kex: config.kexAlgorithms, cipher: config.ciphers, hmac: config.macs },

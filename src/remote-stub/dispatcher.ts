@@ -45,8 +45,7 @@ export class Dispatcher {
     const answer = new Answer(channel)
     const deadline = timeout === undefined ? undefined : Date.now() + timeout
     const start = (): void => scopes.run(answer, deadline, () => exported(loader, entry, name), args)
-    if (loader.loaded(entry) !== undefined) start()
-    else loader.whenReady(entry, start)
+    loader.whenReady(entry, start)
   }
 
   private service(channel: Channel, host: ServiceHost, { entry, name, args }: Request): void {
@@ -60,7 +59,8 @@ export class Dispatcher {
         adapter.fail(error as Error)
       }
     }
-    if (loader.loaded(entry) !== undefined) start()
+    // Commands wait for no function's code.
+    if (loader.loaded(entry)) start()
     else loader.whenReady(entry, start)
   }
 }

@@ -11,6 +11,8 @@ import { PortPipe } from './port-pipe.ts'
 
 /** How long a Worker may leave a probe unanswered after a call in it was given up, in ms. */
 const GRACE = 1000
+/** The second look at what has the thread comes this much later (ms): between two calls it is nobody's for a moment. */
+const AGAIN = 100
 
 export interface LaneOptions {
   router: Router
@@ -161,11 +163,15 @@ export class Lane {
     if (this.cancelProbe === undefined && this.state === 'running') this.watch()
   }
 
-  private watch(): void {
-    this.cancelProbe = this.options.router.clock.after(GRACE, () => {
+  private watch(ms = GRACE, suspect?: number): void {
+    this.cancelProbe = this.options.router.clock.after(ms, () => {
       const running = Atomics.load(this.running, 0) >>> 0
       if (running !== 0 && [...this.calls.values()].some(({ channel }) => channel === running)) {
         this.watch()
+        return
+      }
+      if (running !== suspect) {
+        this.watch(AGAIN, running)
         return
       }
       this.cancelProbe = undefined

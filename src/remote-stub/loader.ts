@@ -1,4 +1,5 @@
 import { Module, createRequire } from 'node:module'
+import { Queue } from '../base/queue.ts'
 import type { CodeCache } from '../router/code-cache.ts'
 import type { Offer } from '../router/code-link.ts'
 import { RametError } from '../router/errors.ts'
@@ -25,7 +26,7 @@ export class Loader {
   private readonly texts: CodeCache
   private readonly own: Record<string, unknown>
   private readonly need: (hashes: string[]) => void
-  private waiting: (() => void)[] = []
+  private readonly waiting = new Queue<{ number: number; fn: () => void }>()
 
   /**
    * `own` holds what shipped code imports from us, by specifier ('ramet/remote'). `need` is told of texts that somebody
@@ -42,27 +43,31 @@ export class Loader {
     this.arrived()
   }
 
-  /** Texts or offers have come in: whoever waits looks again. */
+  /** Texts or offers have come in: whoever waits may go on. */
   arrived(): void {
-    const waiting = this.waiting
-    this.waiting = []
-    for (const look of waiting) look()
-  }
-
-  /** The exports of a module, if it has been run already. */
-  loaded(number: number): Record<string, unknown> | undefined {
-    return this.instances.get(number)?.exports
-  }
-
-  /** Calls `fn` once the module and all that it imports are there: at once, or when the last text has come in. */
-  whenReady(number: number, fn: () => void): void {
-    const missing: string[] = []
-    if (this.known(number, new Set(), missing) && missing.length === 0) {
-      fn()
-      return
+    for (let next = this.waiting.peek(); next !== undefined; next = this.waiting.peek()) {
+      const missing: string[] = []
+      if (!this.known(next.number, new Set(), missing) || missing.length > 0) {
+        if (missing.length > 0) this.need(missing)
+        return
+      }
+      this.waiting.shift()
+      next.fn()
     }
-    this.waiting.push(() => this.whenReady(number, fn))
-    if (missing.length > 0) this.need(missing)
+  }
+
+  /** Whether the module has been run. */
+  loaded(number: number): boolean {
+    return this.instances.has(number)
+  }
+
+  /**
+   * Calls `fn` once the module and all that it imports are there: at once, or when the last text has come in. What was
+   * asked for in order happens in order, whether its texts are here or on their way.
+   */
+  whenReady(number: number, fn: () => void): void {
+    this.waiting.push({ number, fn })
+    if (this.waiting.length === 1) this.arrived()
   }
 
   /** Runs the module if that has not been done, and returns its exports. Throws what the module throws. */

@@ -26,14 +26,28 @@ function runMain(): void {
   // Only we know how to join the halves: a shell that prints its command line prints no nonce.
   pipe.write(Buffer.from(half + otherHalf, 'hex'))
   const text = (): string => brotliDecompressSync(module.stub).toString('utf8')
-  const stub = new Stub(pipe, { clock: systemClock, text, environment: { ...process.env }, exit: (code) => process.exit(code) })
+  const stub = new Stub(pipe, { clock: systemClock, text, environment: { ...process.env }, exit: die })
   captureConsole(systemClock, stub.log.limit, (...record) => stub.log.send(...record))
   const uncaught = (error: unknown, promise: unknown): void => stub.uncaught(error, promise)
   process.on('uncaughtException', uncaught)
   process.on('unhandledRejection', uncaught)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stub.end(143))
+  // The process ends by die() alone: while commands are given time to end, nothing else may keep it.
+  setInterval(() => {}, 0x7fffffff)
   // A connection that ends sends HUP to whoever is left; we notice the end of file and clean up first.
   process.on('SIGHUP', () => {})
+}
+
+/**
+ * Ends this process and what user code has started in its process group (children of their own group, `detached`, are meant to
+ * stay). Not process.exit(): that waits for a Worker, which may sit in a system call for good.
+ */
+function die(): void {
+  try {
+    process.kill(-process.pid, 'SIGKILL')
+  } catch {
+    process.kill(process.pid, 'SIGKILL')
+  }
 }
 
 function restore(name: string): void {

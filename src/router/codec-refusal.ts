@@ -38,5 +38,5 @@ export function unreadable(options: EncodeOptions, keys: readonly Key[], cause: 
 
 export function tooLarge({ root = 'value' }: EncodeOptions, limit: number): RametError {
   return new RametError('message-too-large', `${root} is too large to send: one message may have ${limit} bytes and a few million values`,
-    { outcome: 'not-sent', hint: 'Send it in parts, or as a stream or a file.' })
+    { outcome: 'not-sent', hint: 'Send it in parts, or as a stream or a file, or raise limits.message.' })
 }

@@ -68,6 +68,13 @@ export function withOutcome(error: RametError, outcome: Outcome): RametError {
   return new RametError(code, message, { path, outcome, hint, cause, ...(stage === undefined ? {} : { stage }) })
 }
 
+/** An error that was raised where nobody knew of a target, with the one that it concerns. */
+export function located(error: Error, at: readonly string[]): Error {
+  if (!isRametError(error) || error.path.length > 0) return error
+  const { code, message, stage, outcome, hint, cause } = error
+  return new RametError(code, `${at.join(' > ')}: ${message}`, { path: at, outcome, hint, cause, ...(stage === undefined ? {} : { stage }) })
+}
+
 export function isRametError(error: unknown): error is RametError {
   return error instanceof Error && error.name === 'RametError' && typeof (error as RametError).code === 'string'
 }

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { connectLocal } from '../../src/connect/local.ts'
 import { RawLane } from '../../src/connect/raw.ts'
 import { MarkScanner } from '../../src/connect/raw-frames.ts'
-import { RAW_LINE, rawPreamble, shellQuote, signalLine, terminateLine } from '../../src/connect/raw-script.ts'
+import { CONTROL_LINE, RAW_LINE, rawPreamble, shellQuote } from '../../src/connect/raw-script.ts'
 import type { Connection, RemoteProcess } from '../../src/connect/transport.ts'
 import type { ExecError, ExecOptions } from '../../src/controller/api.ts'
 import { runCommand } from '../../src/controller/exec.ts'
@@ -68,12 +68,14 @@ async function behavesAsEverywhere({ exec, failing }: ReturnType<typeof laneOver
 describe('whatever the login shell', () => {
   for (const shell of ['bash', 'dash', 'zsh', 'fish', 'tcsh', 'mksh', 'ksh']) {
     test.skipIf(where(shell) === undefined)(`commands pass through ${shell} unchanged (needs ${shell})`, async () => {
-      await behavesAsEverywhere(laneOver(changed((line) => `exec ${shell} -c ${shellQuote(line)}`)))
+      const there = laneOver(changed((line) => `exec ${shell} -c ${shellQuote(line)}`))
+      await behavesAsEverywhere(there)
+      expect(await there.exec('')).toMatchObject({ output: [], exitCode: 0 })
     }, 40_000)
   }
 
   test('its line holds nothing that sh, csh and fish would read differently', () => {
-    for (const line of [RAW_LINE, signalLine('SIGTERM', 12, true), terminateLine(12, true, 2000)]) {
+    for (const line of [RAW_LINE, CONTROL_LINE]) {
       const inner = /^exec sh -c '([^']*)'$/.exec(line)?.[1]
       expect(inner).toBeDefined()
       expect(inner).not.toMatch(/[\\!\n]/)
@@ -92,7 +94,9 @@ describe('whatever /bin/sh is', () => {
       const sh = join(folder, shell, 'sh')
       symlinkSync(where(shell) as string, sh)
       const use = (text: string) => text.replaceAll('/bin/sh', sh)
-      await behavesAsEverywhere(laneOver(changed((line) => line.replace('exec sh', `exec ${sh}`), use)))
+      const there = laneOver(changed((line) => line.replace('exec sh', `exec ${sh}`), use))
+      await behavesAsEverywhere(there)
+      expect(await there.exec('echo $0')).toMatchObject({ stdout: `${sh}\n` })
     }, 40_000)
   }
 
@@ -169,7 +173,7 @@ describe('the lane', () => {
     const { exec } = laneOver(counted)
     const results = await Promise.all(Array.from({ length: 24 }, (_, i) => exec(`sleep 0.05; echo ${i}`)))
     expect(results.map((result) => String(result.stdout).trim())).toEqual(Array.from({ length: 24 }, (_, i) => String(i)))
-    expect(most).toBe(8)
+    expect(most).toBe(8) // no signals here: those have a channel of their own
   })
 
   test('a server that allows fewer channels gets fewer, and no command is lost', async () => {
@@ -206,6 +210,15 @@ describe('the lane', () => {
       for (const job of jobs) expect(existsSync(`/proc/${job}/exe`)).toBe(true)
     } finally {
       for (const job of jobs) process.kill(job, 'SIGKILL')
+    }
+  })
+
+  test('eight commands that ignore TERM are all gone 2 s after their timeouts, at once', async () => {
+    const { failing } = laneOver(changed((line) => line))
+    const errors = await Promise.all(Array.from({ length: 8 }, () => failing('trap "" TERM; echo $$; while :; do sleep 1; done', { timeout: 500 })))
+    for (const error of errors) {
+      expect(error).toMatchObject({ code: 'timeout', outcome: 'failed', result: { signal: 'SIGKILL' } })
+      expect(existsSync(`/proc/${String(error.result.stdout).trim()}/exe`)).toBe(false)
     }
   })
 

@@ -20,7 +20,6 @@ const kinds: Kind[] = [
   { name: 'openssh with Node', here: haveSshd, server: () => startSshd(), options: { runtime: 'node', transport: 'openssh' }, transport: 'openssh' },
   { name: 'openssh without Node', here: haveSshd, server: () => startSshd(), options: { runtime: 'raw', transport: 'openssh' }, transport: 'openssh' },
   { name: 'dropbear with Node', here: haveDropbear, server: () => startDropbear(), options: { runtime: 'node' }, transport: 'ssh2' },
-  { name: 'dropbear without Node', here: haveDropbear, server: () => startDropbear(), options: { runtime: 'raw' }, transport: 'ssh2' },
   { name: 'local with Node', here: true, options: { runtime: 'node' }, transport: 'local' },
   { name: 'local without Node', here: true, options: { runtime: 'raw' }, transport: 'local' },
 ]

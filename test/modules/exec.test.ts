@@ -56,6 +56,7 @@ describe('the exec module', () => {
     await expect(child.exited).rejects.toMatchObject({ code: 'link-lost' })
     await until(() => !alive(pid) && !alive(job))
     await until(() => !lane.host.groups.has(pid))
+    expect([alive(pid), alive(job)]).toEqual([false, false])
   })
 
   test('a command that never reads stdin costs its sender nothing that is not given back', async () => {
@@ -74,6 +75,7 @@ describe('the exec module', () => {
     const result = await runCommand(lane, 'sleep 60 & echo $!', {}, context)
     placeOf(lane.host).shells.close()
     await until(() => lane.host.groups.size === 0)
+    expect(alive(Number(result.stdout))).toBe(true)
     process.kill(Number(result.stdout), 'SIGKILL')
   })
 
@@ -142,6 +144,7 @@ describe('waiting shells', () => {
     shells.take()?.stdin.end()
     shells.close()
     await until(() => host.groups.size <= 1)
+    expect(host.groups.size).toBeLessThanOrEqual(1)
   })
 })
 

@@ -1,0 +1,98 @@
+import { isRametError } from '../router/errors.ts'
+import type { Clock } from '../base/clock.ts'
+import { CONTROL_LINE } from './raw-script.ts'
+import type { RemoteProcess } from './transport.ts'
+
+/** Milliseconds until a channel is asked for again that the server had refused, and how often. */
+const AGAIN = 200
+const TRIES = 10
+/** Characters of output that are looked at: the answers are short, and what is longer is none. */
+const ANSWER_MAX = 4096
+
+/**
+ * Sends signals to running commands, over one channel beside theirs: a shell that runs each line that it is given, however
+ * many commands are to be ended at once. The channel is open as long as there is something to do.
+ */
+export class RawControl {
+  state: 'idle' | 'open' | 'waiting' | 'closed' = 'idle'
+  private readonly open: (line: string) => RemoteProcess
+  private readonly clock: Clock
+  private readonly tasks = new Map<number, { text: string; done: () => void }>()
+  private process: RemoteProcess | undefined
+  private last = 0
+  private tries = 0
+  private stopWaiting: (() => void) | undefined
+
+  constructor(open: (line: string) => RemoteProcess, clock: Clock) {
+    this.open = open
+    this.clock = clock
+  }
+
+  /** Runs one line; resolves when it is done, or when nobody can tell any more. */
+  run(text: string): Promise<void> {
+    if (this.state === 'closed') return Promise.resolve()
+    return new Promise((done) => {
+      this.last += 1
+      this.tasks.set(this.last, { text, done })
+      if (this.state === 'idle') this.connect()
+      else if (this.state === 'open') this.send(this.last, text)
+    })
+  }
+
+  close(): void {
+    this.state = 'closed'
+    this.stopWaiting?.()
+    this.process?.pipe.end()
+    for (const id of [...this.tasks.keys()]) this.done(id)
+  }
+
+  private connect(): void {
+    let process: RemoteProcess
+    try {
+      process = this.open(CONTROL_LINE)
+    } catch {
+      return this.close()
+    }
+    this.state = 'open'
+    this.process = process
+    let text = ''
+    process.stderr(() => {})
+    process.pipe.start({
+      data: (bytes) => {
+        text = (text + Buffer.from(bytes).toString('latin1')).slice(-ANSWER_MAX)
+        for (const [, id] of text.matchAll(/ramet-done (\d+)\n/g)) this.done(Number(id))
+        text = text.slice(text.lastIndexOf('\n') + 1)
+      },
+      drain() {},
+      closed: (cause) => void process.exited.then(() => this.ended(process, cause)),
+    })
+    for (const [id, task] of this.tasks) this.send(id, task.text)
+  }
+
+  private send(id: number, text: string): void {
+    this.process?.pipe.write(Buffer.from(`{ ${text};echo ramet-done ${id}; } 2>/dev/null &\n`))
+  }
+
+  private done(id: number): void {
+    this.tasks.get(id)?.done()
+    this.tasks.delete(id)
+    if (this.tasks.size > 0 || this.state !== 'open') return
+    this.state = 'idle'
+    this.tries = 0
+    this.process?.pipe.end()
+    this.process = undefined
+  }
+
+  private ended(process: RemoteProcess, cause: Error | undefined): void {
+    if (this.process !== process || this.state !== 'open') return
+    this.process = undefined
+    this.tries += 1
+    if (isRametError(cause) && cause.code === 'launch-failed' && this.tries < TRIES) {
+      this.state = 'waiting'
+      this.stopWaiting = this.clock.after(AGAIN, () => this.connect())
+      return
+    }
+    this.state = 'idle'
+    for (const id of [...this.tasks.keys()]) this.done(id)
+  }
+}
