@@ -46,22 +46,22 @@ const common = {
   logLevel: 'warning',
 }
 
-/** The library, the command and `ramet/remote`. What is heavy is imported dynamically in the source and so becomes a chunk of its own. */
-export async function buildLibrary() {
+/** The library, the command and `ramet/remote`, in dist/ or (for tests) in another directory. What is heavy is imported dynamically in the source and so becomes a chunk of its own. */
+export async function buildLibrary(into = dist) {
   // Chunks are named by their content: those of an earlier build would be packed too.
-  for (const name of await readdir(dist).catch(() => [])) {
-    if (name.endsWith('.js') && name !== 'stub.js') await rm(dist + name)
+  for (const name of await readdir(into).catch(() => [])) {
+    if (name.endsWith('.js') && name !== 'stub.js') await rm(into + name)
   }
   const result = await build({
     ...common,
     entryPoints: { index: source + 'controller/index.ts', cli: source + 'cli/main.ts', remote: source + 'remote.ts' },
-    outdir: dist,
+    outdir: into,
     external,
     banner,
   })
-  const cli = await readFile(dist + 'cli.js', 'utf8')
-  if (!cli.startsWith('#!')) await writeFile(dist + 'cli.js', `#!/usr/bin/env node\n${cli}`)
-  await chmod(dist + 'cli.js', 0o755)
+  const cli = await readFile(into + 'cli.js', 'utf8')
+  if (!cli.startsWith('#!')) await writeFile(into + 'cli.js', `#!/usr/bin/env node\n${cli}`)
+  await chmod(into + 'cli.js', 0o755)
   return {
     inputs: Object.keys(result.metafile.inputs),
     outputs: Object.entries(result.metafile.outputs).map(([file, output]) => ({ file, bytes: output.bytes })),

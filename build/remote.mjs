@@ -4,6 +4,7 @@ import { basename } from 'node:path'
 import { build } from 'esbuild'
 import { writeWhole } from './files.mjs'
 import { dist, root, source } from './paths.mjs'
+import { privateNames } from './private-names.mjs'
 import { assertAscii } from './text.mjs'
 
 /** What every boot sends before HELLO: the launch line and the compressed stub together. */
@@ -26,6 +27,7 @@ export async function buildStub() {
     target: 'node12',
     charset: 'ascii',
     minify: true,
+    mangleProps: await privateNames(['base', 'router', 'remote-stub']),
     legalComments: 'none',
     // An uncaught error prints the whole source line it came from: keep lines short.
     lineLimit: 500,

@@ -9,6 +9,10 @@ export interface CommandRequest {
   cwd?: string | undefined
   /** Merged over the target's environment; undefined removes a variable. */
   env?: Record<string, string | undefined> | undefined
+  /** False: nothing will be written, the command reads end of file. Default true. */
+  stdin?: boolean | undefined
+  /** Somebody watches: the pid and all output are sent as they come. Otherwise output may come a moment later, and the pid never. */
+  live?: boolean | undefined
 }
 
 export interface CommandEnd {

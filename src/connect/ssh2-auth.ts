@@ -61,6 +61,8 @@ export class Authenticator {
   private methods: readonly string[] | undefined
   private readonly tried: string[] = []
   private password: string | undefined
+  /** Why the first key that the server wanted could not sign. */
+  private unsigned: RametError | undefined
   private prompts = 0
 
   constructor(options: AuthOptions, owner: AuthOwner) {
@@ -208,7 +210,9 @@ export class Authenticator {
     try {
       signature = await attempt.key.sign(dataToSign(protocol, request), attempt.algorithm)
     } catch (error) {
-      if (isRametError(error)) return this.failWith(error)
+      if (isRametError(error) && error.code === 'cancelled') return this.failWith(error)
+      // Another key or a password may still log in; if none does, this is what its owner has to hear.
+      if (isRametError(error)) this.unsigned ??= error
       this.tried.push(`(could not sign: ${printable(String((error as Error)?.message ?? error))})`)
       if (this.live()) this.next()
       return
@@ -276,6 +280,8 @@ export class Authenticator {
   }
 
   private giveUp(): void {
+    const { unsigned } = this
+    if (unsigned !== undefined) return this.failWith(named(unsigned, this.options.name))
     const offers = this.methods?.join(', ') || 'nothing'
     const problems = (this.options.problems ?? []).map((problem) => `; ${printable(problem)}`).join('')
     const people = this.methods?.some((method) => method === 'password' || method === 'keyboard-interactive')
@@ -304,6 +310,12 @@ export class Authenticator {
   describe(): string {
     return this.tried.join(', ')
   }
+}
+
+/** A key's error, with the target that it was for. */
+function named({ code, message, hint, cause }: RametError, name: string): RametError {
+  const text = message.startsWith(name) ? message : `${name}: ${message}`
+  return new RametError(code, text, { stage: 'auth', path: [name], outcome: 'not-sent', hint, cause })
 }
 
 /** Text from a server that may be shown on a terminal. */

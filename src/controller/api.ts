@@ -21,7 +21,11 @@ export interface PromptRequest {
 }
 export type Prompt = (request: PromptRequest) => Promise<string>
 
-/** A link's liveness: a PING each `interval` ms of silence; `count` unanswered ones in a row and the link is lost. */
+/**
+ * A link's liveness: a PING each `interval` ms of silence; `count` unanswered ones in a row and the link is lost. Default 15 s and 4.
+ * Both ends watch: a target whose controller is silent for longer than that (a laptop asleep, a process that stands still) ends
+ * itself and what runs on it, so that nothing is left behind by a network that died. Raise it for work that must outlast more.
+ */
 export interface Keepalive {
   interval: number
   count: number

@@ -22,10 +22,14 @@ export class Actions implements ContextActions {
   protected readonly home: HandleHome
   protected readonly options: CallOptions
 
-  constructor(core: ContextCore, home: HandleHome, options: CallOptions) {
+  /** Throws when the handle that it belongs to was closed. */
+  private readonly gate: () => void
+
+  constructor(core: ContextCore, home: HandleHome, options: CallOptions, gate: () => void = () => {}) {
     this.core = core
     this.home = home
     this.options = options
+    this.gate = gate
   }
 
   exec(command: string | string[], options: ExecOptions & { encoding: 'buffer' }): Promise<ExecResult<Buffer>>
@@ -33,11 +37,13 @@ export class Actions implements ContextActions {
   async exec(command: string | string[], options: ExecOptions = {}): Promise<ExecResult | ExecResult<Buffer>> {
     const { timeout, signal } = this.options
     const merged = { ...(timeout === undefined ? {} : { timeout }), ...(signal === undefined ? {} : { signal }), ...options }
+    this.gate()
     const { name, path } = this.core
     return (await runCommand(this.core.lane(), command, merged, { name, path, clock: this.home.clock })) as ExecResult | ExecResult<Buffer>
   }
 
   spawn(command: string | string[], options: SpawnOptions = {}): RemoteChild {
+    this.gate()
     const { name, path } = this.core
     const { signal } = this.options
     return spawnCommand(this.core.lane(), command, signal === undefined ? options : { signal, ...options }, { name, path, clock: this.home.clock })
@@ -59,7 +65,7 @@ export class Actions implements ContextActions {
   }
 
   with(options: CallOptions): ContextActions {
-    return new Actions(this.core, this.home, { ...this.options, ...options })
+    return new Actions(this.core, this.home, { ...this.options, ...options }, this.gate)
   }
 
   private send(graph: CodeGraph, name: string, args: readonly unknown[], resolve: (value: unknown) => void, reject: (error: Error) => void): void {
@@ -69,6 +75,7 @@ export class Actions implements ContextActions {
       return
     }
     try {
+      this.gate()
       this.core.call(graph, name, args, this.options, { value: resolve, failed: reject, iterable: resolve })
     } catch (error) {
       reject(located(error as Error, this.core.path))
@@ -81,7 +88,7 @@ export class Handle extends Actions implements Context {
   private closing: Promise<void> | undefined
 
   constructor(core: ContextCore, home: HandleHome) {
-    super(core, home, {})
+    super(core, home, {}, () => this.refuseClosed())
     core.handles++
   }
 
@@ -122,19 +129,34 @@ export class Handle extends Actions implements Context {
   }
 
   async ping(options: { timeout?: number; signal?: AbortSignal } = {}): Promise<number> {
+    this.refuseClosed()
     const { timeout, signal } = options
     if (timeout === undefined && signal === undefined) return this.core.ping()
     return new Promise((resolve, reject) => {
-      const give = (code: 'timeout' | 'cancelled') => (): void =>
-        reject(new RametError(code, `${this.path.join(' > ')} did not answer a ping`, { path: this.path, cause: signal?.reason }))
-      const cancel = timeout === undefined ? undefined : this.home.clock.after(timeout, give('timeout'))
-      signal?.addEventListener('abort', give('cancelled'), { once: true })
-      this.core.ping().then(resolve, reject).finally(() => cancel?.())
+      const where = this.path.join(' > ')
+      const late = (): void =>
+        reject(new RametError('timeout', `${where} did not answer a ping within ${timeout} ms`, { path: this.path, hint: 'Its state says whether it is still there.' }))
+      const abort = (): void =>
+        reject(new RametError('cancelled', `${where}: a ping was aborted`, { path: this.path, cause: signal?.reason, hint: 'The caller aborted it.' }))
+      if (signal?.aborted === true) return abort()
+      const cancel = timeout === undefined ? undefined : this.home.clock.after(timeout, late)
+      signal?.addEventListener('abort', abort)
+      const over = (): void => {
+        cancel?.()
+        signal?.removeEventListener('abort', abort)
+      }
+      this.core.ping().then(resolve, reject).finally(over)
     })
   }
 
   connect(target: string, options: ConnectOptions = {}): Connecting {
     return this.home.connect(target, { ...options, via: this })
+  }
+
+  private refuseClosed(): void {
+    if (this.closing === undefined || this.core.state === 'lost') return
+    const { path } = this
+    throw new RametError('closed', `${path.join(' > ')}: this handle was closed`, { path, outcome: 'not-sent', hint: 'Connect again.' })
   }
 
   close(): Promise<void> {

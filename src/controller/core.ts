@@ -7,13 +7,14 @@ import type { Connection } from '../connect/transport.ts'
 import { type CallOutcome, PendingCall } from '../router/call.ts'
 import { CodeLink, decodeNeed } from '../router/code-link.ts'
 import { decode } from '../router/codec.ts'
-import { isRametError, RametError, type Stage, withOutcome } from '../router/errors.ts'
+import { RametError, type Stage, withOutcome } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { MAX_CODE, TYPE } from '../router/protocol.ts'
 import type { CallOptions, ContextInfo, LinkStats } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
-import { ConnectTimer } from './connect-timer.ts'
+import { atStage, connectCancelled, interpreterNeeded, isNoNode } from './connect-errors.ts'
+import { connectTimeout, ConnectTimer } from './connect-timer.ts'
 import type { CoreHome, CoreOptions } from './core-options.ts'
 import { ExecLane } from './exec-lane.ts'
 import { greet, keepaliveOf, readHello } from './greeting.ts'
@@ -26,19 +27,6 @@ import { ownModule, stubImage, version } from './stub-image.ts'
 
 /** How long a stub may take for its goodbye, in ms: its commands get 2 s after their TERM. */
 const GOODBYE = 5000
-
-const LATER = ', or give it more time (timeout, --connect-timeout).'
-const TIMEOUTS: Record<Stage, { waits: string; hint: string }> = {
-  resolve: { waits: 'its configuration, name or keys were not read by then', hint: `Look at the DNS server, Match exec and the agent${LATER}` },
-  tcp: { waits: 'no answer to a TCP connection', hint: `Check the address, routes and firewalls on the way${LATER}` },
-  'host-key': { waits: 'the server did not finish the key exchange', hint: `Check that an SSH server listens there, and its load${LATER}` },
-  auth: { waits: 'the server did not finish the login', hint: `Look into the server's log (DNS, PAM and directory services are slow when they are broken)${LATER}` },
-  ssh: { waits: 'ssh had not started a command by then', hint: `Try the same with ssh itself, with -v${LATER}` },
-  launch: { waits: 'the login shell did not start the stub', hint: `Look at what its login scripts do: they may wait for something${LATER}` },
-  interpreter: { waits: 'Node did not start', hint: `Look at the load of the machine${LATER}` },
-  stub: { waits: 'the stub did not arrive', hint: `Look at the network on the way${LATER}` },
-  hello: { waits: 'the stub was started and said no word', hint: `Look at the load of the machine${LATER}` },
-}
 
 /** A context, seen from its controller: one connection, one link, whatever number of handles. */
 export class ContextCore {
@@ -95,7 +83,7 @@ export class ContextCore {
     })
     if (this.runtime === 'node') this.openLink()
     this.lanes.promise.catch(() => {})
-    this.timer = new ConnectTimer(home.clock, options.timeout, () => this.timedOut())
+    this.timer = new ConnectTimer(home.clock, options.timeout, () => this.fail(connectTimeout(this.stage(), this.path, options.timeout)))
     this.reaching = this.reach()
   }
 
@@ -114,14 +102,14 @@ export class ContextCore {
   /** Sends a call of a module's function. Throws RametError for what is wrong at this end. */
   call(graph: CodeGraph, name: string, args: readonly unknown[], options: CallOptions, outcome: CallOutcome): void {
     this.check()
-    if (this.runtime === 'raw') throw this.interpreterNeeded()
+    if (this.runtime === 'raw') throw interpreterNeeded(this.path)
     const user = options.isolate !== 'none'
     const entry = this.ship(graph, user)
     this.roundTrips++
     void new PendingCall(
       this.home.router,
       { dst: this.id, entry, name, args, user, timeout: options.timeout, signal: options.signal, remoteError: (wire) => this.remoteError(wire), path: this.path },
-      { ...outcome, failed: (error) => outcome.failed(this.options.runtime === 'auto' && isNoNode(error) ? this.interpreterNeeded(error) : error) },
+      { ...outcome, failed: (error) => outcome.failed(this.options.runtime === 'auto' && isNoNode(error) ? interpreterNeeded(this.path, error) : error) },
     )
   }
 
@@ -206,10 +194,7 @@ export class ContextCore {
 
   /** The error for one who gives up waiting for it. */
   cancelled(reason: unknown): RametError {
-    const { path } = this
-    const stage = this.stage()
-    return new RametError('cancelled', `${path.join(' > ')} was being connected when that was aborted`, {
-      stage, path, outcome: 'not-sent', cause: reason, hint: 'Nothing was run there; connect again when it is wanted.' })
+    return connectCancelled(this.path, this.stage(), reason)
   }
 
   /** Nobody waits for it any more. */
@@ -291,14 +276,6 @@ export class ContextCore {
     return this.stub.state === 'booting' ? 'launch' : 'hello'
   }
 
-  private timedOut(): void {
-    const { path } = this
-    const stage = this.stage()
-    const { waits, hint } = TIMEOUTS[stage]
-    this.fail(new RametError('connect-timeout', `${path.join(' > ')} was not connected within ${this.options.timeout} ms: ${waits}`, {
-      stage, path, outcome: 'not-sent', hint }))
-  }
-
   /** Without an interpreter nobody there ends them when the connection does. */
   private async endCommands(lane: RawLane): Promise<void> {
     const { promise, resolve } = deferred<void>()
@@ -359,11 +336,6 @@ export class ContextCore {
     return remoteError(wire, this.path, this.home.library)
   }
 
-  private interpreterNeeded(cause?: Error): RametError {
-    const hint = 'Install Node 12 or later on it, name the one it has with the option node, or use exec().'
-    return this.error('interpreter-needed', 'has no interpreter: functions cannot run there, commands can', hint, cause)
-  }
-
   private check(): void {
     if (this.state === 'lost') throw this.error(this.lostBy?.code ?? 'link-lost', 'is lost', 'Connect again.', this.lostBy)
     if (this.state === 'closed') throw this.error('closed', 'was closed', 'Connect again.')
@@ -372,12 +344,4 @@ export class ContextCore {
   private error(code: RametError['code'], text: string, hint: string, cause?: unknown): RametError {
     return new RametError(code, `${this.path.join(' > ')} ${text}`, { path: this.path, outcome: 'not-sent', hint, cause })
   }
-}
-
-function isNoNode(error: Error): boolean {
-  return isRametError(error) && (error.code === 'no-interpreter' || error.code === 'interpreter-too-old')
-}
-
-function atStage({ code, message, path, outcome, hint, cause }: RametError, stage: Stage): RametError {
-  return new RametError(code, message, { stage, path, outcome, hint, cause })
 }

@@ -40,12 +40,14 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
   private readonly home: ExecHome
   private readonly started = deferred<number>()
   private readonly finished = deferred<CommandEnd>()
+  private readonly input: boolean
   private channel: Channel | undefined
 
   constructor(home: ExecHome, request: CommandRequest) {
     this.home = home
     this.pid = this.started.promise
     this.ended = this.finished.promise
+    this.input = request.stdin !== false
     // Most callers never ask for the pid; its failure is the command's, told through `ended`.
     this.pid.catch(() => {})
     try {
@@ -57,8 +59,7 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
   }
 
   consumed(bytes: number): void {
-    // The tag byte was paid for, too.
-    this.channel?.consumed(bytes + 1)
+    this.channel?.consumed(bytes)
   }
 
   write(bytes: Uint8Array): boolean {
@@ -67,7 +68,7 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
 
   endStdin(): void {
     // Not the channel's END: signals have to get through after it.
-    this.send(EXEC_TAG.stdin, NO_BYTES)
+    if (this.input) this.send(EXEC_TAG.stdin, NO_BYTES)
   }
 
   signal(name: string): void {
@@ -86,6 +87,8 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
       this.channel?.consumed(credit)
       this.started.resolve(new DataView(bytes.buffer, bytes.byteOffset).getUint32(1, true))
     } else if (tag === EXEC_TAG.stdout || tag === EXEC_TAG.stderr) {
+      // The tag; what follows it is the reader's to use up.
+      this.channel?.consumed(1)
       this.onOutput?.(tag === EXEC_TAG.stdout ? 'stdout' : 'stderr', bytes.subarray(1))
     } else {
       this.channel?.reset('protocol-error')

@@ -56,7 +56,7 @@ class Execution {
       this.resolve = resolve
       this.reject = reject
     })
-    this.running = lane.start(requestOf(command, options))
+    this.running = lane.start({ ...requestOf(command, options), stdin: options.stdin !== undefined })
     this.running.onOutput = (stream, bytes) => {
       // What does not fit is dropped here, not left at the target: the command shall come to its end.
       if (this.state !== 'done') this.store.add(stream, bytes)
@@ -145,8 +145,9 @@ function feedBytes(running: RunningCommand, bytes: Uint8Array): void {
   const go = () => {
     let more = true
     while (more && at < bytes.length) {
-      more = running.write(bytes.subarray(at, at + EXEC_CHUNK))
+      const from = at
       at += EXEC_CHUNK
+      more = running.write(bytes.subarray(from, at))
     }
     if (at < bytes.length) return
     running.onWritable = undefined

@@ -11,7 +11,7 @@ import type { CommandContext } from './exec.ts'
  * cannot be started, or the target is lost, `pid` and `exited` reject and the streams end with the same error.
  */
 export function spawnCommand(lane: CommandLane, command: string | string[], options: SpawnOptions, context: CommandContext): RemoteChild {
-  const running = lane.start(requestOf(command, options))
+  const running = lane.start({ ...requestOf(command, options), live: true })
   const stdout = outputStream(running)
   const stderr = outputStream(running)
   running.onOutput = (stream, bytes) => (stream === 'stdout' ? stdout : stderr).take(bytes)

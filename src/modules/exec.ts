@@ -1,19 +1,19 @@
-import { spawn } from 'node:child_process'
-import type { ChildProcessWithoutNullStreams } from 'node:child_process'
-import { access, constants } from 'node:fs'
-import { resolve } from 'node:path'
-import { EXEC_CHUNK, EXEC_TAG, SPAWN_FAILURE, refusal, shellText } from '../connect/command.ts'
+import type { Socket } from 'node:net'
+import { EXEC_TAG, refusal } from '../connect/command.ts'
 import type { CommandRequest } from '../connect/command.ts'
+import { Group } from './group.ts'
+import { Output } from './output.ts'
 import { placeOf } from './place.ts'
 import type { Place } from './place.ts'
 import type { Service, ServiceChannel, ServiceHost } from './service.ts'
-import { warmLine } from './warm-shells.ts'
+import { startCommand } from './start.ts'
+import type { Child } from './streams.ts'
 
 /** Milliseconds between TERM and KILL when nobody waits for the command any more. */
 const RESET_GRACE = 500
 /** Milliseconds between looks at a group whose leader has ended and that was told to end. */
 const GROUP_LOOK = 10
-/** Milliseconds to wait for a killed group: what is left then are processes in an uninterruptible wait, or zombies that nobody collects. */
+/** Milliseconds to wait for a killed group: what is left then are processes in an uninterruptible wait. */
 const KILLED_WAIT = 200
 /**
  * Bytes read after the command's exit that surely hold everything it wrote itself: several times what a pipe of the
@@ -22,8 +22,8 @@ const KILLED_WAIT = 200
 const AFTER_EXIT = 1024 * 1024
 
 /**
- * Runs one command in a process group of its own. Messages carry one EXEC_TAG byte; `started` is followed by the pid (32 bits,
- * little end first), `terminate` by the grace in ms (alike), `signal` by the signal's name. The result is a CommandEnd.
+ * Runs one command in a process group of its own. Messages carry one EXEC_TAG byte; `started` (if live) is followed by the pid
+ * (32 bits, little end first), `terminate` by the grace in ms (alike), `signal` by the signal's name. The result is a CommandEnd.
  */
 export const run: Service = (channel: ServiceChannel, host: ServiceHost, request: CommandRequest) => {
   new Command(channel, host, request).start()
@@ -35,9 +35,10 @@ class Command {
   private readonly host: ServiceHost
   private readonly request: CommandRequest
   private readonly place: Place
-  private child: ChildProcessWithoutNullStreams | undefined
+  private readonly output: Output
+  private child: Child | undefined
   private pid = 0
-  private startedAt = process.hrtime()
+  private startedAt: [number, number] = [0, 0]
   private exit: { exitCode: number | null; signal: string | null; duration: number } = { exitCode: null, signal: null, duration: 0 }
   /** Output streams that have not ended. */
   private open = 2
@@ -51,6 +52,7 @@ class Command {
   private draining = false
   private killer: ReturnType<typeof setTimeout> | undefined
   private killed = false
+  private group: Group | undefined
   private giveUpAt = 0
 
   constructor(channel: ServiceChannel, host: ServiceHost, request: CommandRequest) {
@@ -58,102 +60,45 @@ class Command {
     this.host = host
     this.request = request
     this.place = placeOf(host)
+    this.output = new Output(channel, request.live === true, () => this.pause())
   }
 
   start(): void {
     this.channel.onMessage = (message) => this.message(message)
     this.channel.onEnd = () => {
       this.inputEnded = true
-      this.child?.stdin.end()
+      this.child?.stdin?.end()
     }
     this.channel.onReset = () => this.onReset()
     this.channel.onWritable = () => this.resume()
     const refused = refusal(this.request)
     if (refused !== undefined) return this.fail(refused)
-    this.launch()
+    startCommand(this.request, this.host, this.place, {
+      wanted: () => !this.reset,
+      started: (child, at) => this.begin(child, at),
+      failed: (message) => this.fail(message),
+    })
   }
 
-  private launch(): void {
-    const { command, cwd, env } = this.request
-    if (typeof command !== 'string') return this.spawn(command)
-    const plain = cwd === undefined && (env === undefined || Object.keys(env).length === 0)
-    const line = plain ? warmLine(command) : undefined
-    const warm = line === undefined ? undefined : this.place.shells.take()
-    if (warm === undefined) {
-      const { argv, text } = shellText(command)
-      const shell = ['/bin/sh', '-c', argv === undefined ? command : text]
-      // A plain program without a shell, where one would tell it nothing; if there is none, the shell finds the words.
-      if (argv !== undefined && cwd === undefined) this.spawn(argv, shell)
-      else this.spawn(shell)
-      return
-    }
-    this.startedAt = process.hrtime()
-    warm.stdin.write(line as string)
-    this.begin(warm)
-  }
-
-  private spawn(argv: string[], otherwise?: string[]): void {
-    const [file = '', ...args] = argv
-    const failed = (error: NodeJS.ErrnoException) => {
-      if (this.state !== 'starting') return
-      if (otherwise === undefined) this.notStarted(error)
-      else this.spawn(otherwise)
-    }
-    this.startedAt = process.hrtime()
-    let child: ChildProcessWithoutNullStreams
-    try {
-      child = spawn(file, args, {
-        cwd: this.cwd(), env: this.environment() as NodeJS.ProcessEnv, detached: true, stdio: ['pipe', 'pipe', 'pipe'],
-      })
-    } catch (error) {
-      return failed(error as NodeJS.ErrnoException)
-    }
-    child.on('error', failed)
-    if (child.pid !== undefined) this.begin(child)
-  }
-
-  private begin(child: ChildProcessWithoutNullStreams): void {
+  private begin(child: Child, startedAt: [number, number]): void {
     this.child = child
-    this.pid = child.pid as number
+    this.pid = child.pid
+    this.startedAt = startedAt
     this.state = 'running'
     this.host.processes.add(this.pid)
-    child.stdin.on('error', () => {}) // The command may end or close its stdin before it has read everything.
     this.listen(child.stdout, EXEC_TAG.stdout)
     this.listen(child.stderr, EXEC_TAG.stderr)
-    child.on('exit', (code, signal) => this.exited(code, signal))
+    child.process.on('exit', (code, signal) => this.exited(code, signal))
     this.place.shells.started()
-    const started = Buffer.alloc(5)
-    started[0] = EXEC_TAG.started
-    started.writeUInt32LE(this.pid, 1)
-    this.channel.send(started)
-    for (const message of this.early.splice(0)) this.message(message)
-    if (this.inputEnded) child.stdin.end()
-    if (this.reset) this.terminate(RESET_GRACE)
-  }
-
-  private cwd(): string {
-    return this.request.cwd === undefined ? this.place.home : resolve(this.place.home, this.request.cwd)
-  }
-
-  private environment(): Record<string, string | undefined> {
-    const env = { ...this.host.environment, ...this.request.env }
-    for (const name of Object.keys(env)) if (env[name] === undefined) delete env[name]
-    return env
-  }
-
-  /** execve's ENOENT and EACCES are about the program or about the directory: look which. */
-  private notStarted(error: NodeJS.ErrnoException): void {
-    if (this.state !== 'starting') return
-    const program = typeof this.request.command === 'string' ? '/bin/sh' : this.request.command[0] ?? ''
-    if (error.code === 'E2BIG') return this.fail(SPAWN_FAILURE.large())
-    if (error.code === 'ENOTDIR' || error.code === 'ENOENT' || error.code === 'EACCES') {
-      access(this.cwd() + '/.', constants.X_OK, (missing) => {
-        if (missing) this.fail(SPAWN_FAILURE.cwd(this.request.cwd ?? this.place.home))
-        else this.fail(error.code === 'EACCES' ? SPAWN_FAILURE.denied(program) : SPAWN_FAILURE.program(program))
-      })
-      return
+    if (this.request.live === true) {
+      const started = Buffer.alloc(5)
+      started[0] = EXEC_TAG.started
+      started.writeUInt32LE(this.pid, 1)
+      this.channel.send(started)
     }
-    this.fail(error.message)
+    for (const message of this.early.splice(0)) this.message(message)
+    if (this.inputEnded) child.stdin?.end()
+    if (this.reset) this.terminate(RESET_GRACE)
   }
 
   private fail(message: string): void {
@@ -163,7 +108,7 @@ class Command {
   }
 
   private listen(stream: NodeJS.ReadableStream, tag: number): void {
-    stream.on('data', (bytes: Buffer) => this.output(tag, bytes))
+    stream.on('data', (bytes: Buffer) => this.read(tag, bytes))
     stream.on('error', () => {})
     let closed = false
     const close = () => {
@@ -176,19 +121,11 @@ class Command {
     stream.on('close', close)
   }
 
-  private output(tag: number, bytes: Buffer): void {
+  private read(tag: number, bytes: Buffer): void {
     this.received += bytes.length
     if (this.state === 'exited') this.receivedAfterExit += bytes.length
     if (this.state === 'ended' || this.reset) return
-    let more = true
-    for (let at = 0; at < bytes.length; at += EXEC_CHUNK) {
-      const part = bytes.subarray(at, at + EXEC_CHUNK)
-      const message = Buffer.allocUnsafe(part.length + 1)
-      message[0] = tag
-      message.set(part, 1)
-      more = this.channel.send(message)
-    }
-    if (!more) this.pause()
+    this.output.add(tag, bytes)
   }
 
   private pause(): void {
@@ -220,7 +157,7 @@ class Command {
    */
   private settle(): void {
     if (this.state !== 'exited' || this.draining) return
-    if (this.killer !== undefined && this.groupLives()) return this.awaitGroup()
+    if (this.killer !== undefined && this.group?.lives() === true) return this.awaitGroup()
     if (this.open === 0 || this.reset) return this.end()
     if (this.paused) return
     this.draining = true
@@ -242,14 +179,16 @@ class Command {
     if (this.killer !== undefined) clearTimeout(this.killer)
     this.host.processes.delete(this.pid)
     this.place.shells.ended()
-    const child = this.child as ChildProcessWithoutNullStreams
-    child.stdin.destroy()
+    const child = this.child as Child
+    child.stdin?.destroy()
     // A background job may go on printing: it is read and dropped, so that it neither blocks nor dies of SIGPIPE.
-    for (const stream of [child.stdout, child.stderr]) {
+    for (const stream of [child.stdout, child.stderr] as Socket[]) {
       stream.resume()
-      ;(stream as unknown as { unref?(): void }).unref?.()
+      stream.unref()
     }
-    if (!this.reset) this.channel.end(this.exit)
+    if (this.reset) return this.output.drop()
+    this.output.flush()
+    this.channel.end(this.exit)
   }
 
   private message(message: Uint8Array): void {
@@ -260,7 +199,7 @@ class Command {
     const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength)
     const done = () => { if (!this.reset) this.channel.consumed(message.length) }
     const stdin = this.child?.stdin
-    if (bytes[0] === EXEC_TAG.stdin && bytes.length === 1) this.child?.stdin.end()
+    if (bytes[0] === EXEC_TAG.stdin && bytes.length === 1) this.child?.stdin?.end()
     else if (bytes[0] === EXEC_TAG.stdin && stdin !== undefined && this.state === 'running' && stdin.writable) {
       stdin.write(bytes.subarray(1), done)
       return
@@ -279,6 +218,7 @@ class Command {
 
   private terminate(grace: number): void {
     if (this.state !== 'running' || this.killed) return
+    this.group ??= new Group(this.pid)
     if (this.killer !== undefined) clearTimeout(this.killer)
     this.killer = setTimeout(() => {
       this.killed = true
@@ -295,15 +235,6 @@ class Command {
       if (this.killed && Date.now() > this.giveUpAt) this.killer = undefined
       this.settle()
     }, GROUP_LOOK)
-  }
-
-  private groupLives(): boolean {
-    try {
-      process.kill(-this.pid, 0)
-      return true
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'EPERM'
-    }
   }
 
   private kill(signal: string): void {

@@ -1,12 +1,16 @@
 import { spawn } from 'node:child_process'
-import type { ChildProcessWithoutNullStreams } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import type { Socket } from 'node:net'
 import { shellText } from '../connect/command.ts'
+import type { Pipes } from './pipes.ts'
+import { Streams } from './streams.ts'
+import type { Child } from './streams.ts'
 
 /**
  * Shells started ahead of time, each for one command: a fork of Node costs more than most commands. A waiting shell leads a
  * process group and owns pipes like any command; it reads one line from its stdin and replaces itself by what the line says,
- * so nothing of an earlier command can be seen by a later one, and what follows the line is the command's own stdin
- * (POSIX has `read` take no byte beyond the newline).
+ * so nothing of an earlier command can be seen by a later one. They are for commands that read nothing: what waits for a line
+ * has a socket for stdin, since a pipe could not be used again.
  */
 
 /** Waiting shells at most. Commands that come back to back soon find none, and start the usual way: a fork beside theirs would cost them more. */
@@ -24,18 +28,19 @@ const WAIT = 'IFS= read -r ramet_command_line&&eval "$ramet_command_line"'
 /** The line that makes a waiting shell become the command, or undefined when the command must be started the usual way. */
 export function warmLine(command: string): string | undefined {
   if (command.length > LINE_MAX || command.includes('\n')) return undefined
-  return `${shellText(command).text}\n`
+  return `exec </dev/null;${shellText(command).text}\n`
 }
 
 export interface WarmShellOptions {
   cwd: string
   env: Record<string, string | undefined>
   processes: { add(groupLeader: number): void; delete(groupLeader: number): void }
+  pipes: Pipes
 }
 
 export class WarmShells {
   private state: 'unused' | 'warm' | 'closed' = 'unused'
-  private readonly ready: ChildProcessWithoutNullStreams[] = []
+  private readonly ready: Child[] = []
   private running = 0
   private refill: ReturnType<typeof setTimeout> | undefined
   private idle: ReturnType<typeof setTimeout> | undefined
@@ -45,15 +50,16 @@ export class WarmShells {
     this.options = options
   }
 
-  /** A shell that waits for its line, registered as a group leader; the caller owns it from here on. */
-  take(): ChildProcessWithoutNullStreams | undefined {
+  /** Makes a waiting shell become what `line` says; undefined when none waits. It is registered as a group leader, and the caller's from here on. */
+  become(line: string): Child | undefined {
     const shell = this.ready.shift()
     if (shell === undefined) return undefined
-    shell.removeAllListeners('exit')
-    shell.removeAllListeners('error')
-    shell.ref()
-    for (const stream of [shell.stdin, shell.stdout, shell.stderr]) (stream as unknown as { ref(): void }).ref()
-    return shell
+    shell.process.removeAllListeners('exit')
+    shell.process.removeAllListeners('error')
+    shell.process.ref()
+    for (const stream of [shell.stdout, shell.stderr] as Socket[]) stream.ref()
+    shell.stdin?.end(line)
+    return { ...shell, stdin: undefined }
   }
 
   /** To be called behind the start of every shell command. */
@@ -95,36 +101,49 @@ export class WarmShells {
 
   private add(): void {
     if (this.state !== 'warm' || this.ready.length >= READY) return
-    const { cwd, env, processes } = this.options
-    let shell: ChildProcessWithoutNullStreams
+    const { pipes } = this.options
+    pipes.take(2, (ends) => {
+      if (this.state === 'warm' && this.ready.length < READY) this.start(ends)
+      else if (ends !== undefined) pipes.giveBack(ends)
+    })
+  }
+
+  private start(ends: number[] | undefined): void {
+    const { cwd, env, processes, pipes } = this.options
+    let streams: Streams | undefined
+    let child: ChildProcess
     try {
-      shell = spawn('/bin/sh', ['-c', WAIT], { cwd, env: env as NodeJS.ProcessEnv, detached: true, stdio: ['pipe', 'pipe', 'pipe'] })
+      streams = new Streams(pipes, ends, 'pipe')
+      child = spawn('/bin/sh', ['-c', WAIT], { cwd, env: env as NodeJS.ProcessEnv, detached: true, stdio: streams.stdio })
     } catch {
       this.state = 'closed'
+      streams?.close()
       return
     }
     // Without processes, memory or the home directory commands still start the usual way, and say what is wrong.
-    shell.on('error', () => { this.state = 'closed' })
-    const pid = shell.pid
-    if (pid === undefined) return
-    processes.add(pid)
-    shell.on('exit', () => {
-      processes.delete(pid)
+    child.on('error', () => { this.state = 'closed' })
+    if (child.pid === undefined) return streams.close()
+    const shell = streams.handOn(child)
+    processes.add(shell.pid)
+    child.on('exit', () => {
+      processes.delete(shell.pid)
       const at = this.ready.indexOf(shell)
       if (at >= 0) this.ready.splice(at, 1)
+      release(shell)
     })
-    shell.stdin.on('error', () => {})
-    shell.unref()
-    for (const stream of [shell.stdin, shell.stdout, shell.stderr]) (stream as unknown as { unref(): void }).unref()
+    child.unref()
+    for (const stream of [shell.stdin, shell.stdout, shell.stderr] as Socket[]) stream.unref()
     this.ready.push(shell)
   }
 
   /** End of file is what ends a waiting shell. */
   private empty(): void {
-    for (const shell of this.ready.splice(0)) {
-      shell.stdin.end()
-      shell.stdout.resume()
-      shell.stderr.resume()
-    }
+    for (const shell of this.ready.splice(0)) release(shell)
   }
+}
+
+function release(shell: Child): void {
+  shell.stdin?.end()
+  shell.stdout.resume()
+  shell.stderr.resume()
 }

@@ -104,12 +104,8 @@ class ChannelOfService implements ServiceChannel {
   constructor(channel: Channel) {
     this.channel = channel
     const handler: ChannelHandler = {
-      message: (bytes, credit) =>
-        this.whenStarted(() => {
-          this.onMessage?.(bytes)
-          // The module gives back a message's own length. One that came in several frames has been paid for already.
-          if (credit !== bytes.length) channel.consumed(credit - bytes.length)
-        }),
+      // A message's credit is its length, which the module gives back.
+      message: (bytes) => this.whenStarted(() => this.onMessage?.(bytes)),
       end: () => this.whenStarted(() => this.onEnd?.()),
       reset: () => this.whenStarted(() => this.onReset?.()),
       writable: () => this.onWritable?.(),

@@ -31,20 +31,19 @@ export class Answer implements ChannelHandler {
   run(fn: () => unknown): void {
     if (this.state !== 'waiting') return
     this.state = 'running'
-    let result: unknown
+    // What a function returns may have getters and methods of its own, and any of them may throw.
     try {
-      result = fn()
+      const result = fn()
+      if (isThenable(result)) {
+        Promise.resolve(result).then(
+          (value) => this.give(value),
+          (error: unknown) => this.fail(error),
+        )
+      } else {
+        this.give(result)
+      }
     } catch (error) {
       this.fail(error)
-      return
-    }
-    if (isThenable(result)) {
-      result.then(
-        (value) => this.give(value),
-        (error: unknown) => this.fail(error),
-      )
-    } else {
-      this.give(result)
     }
   }
 
@@ -67,8 +66,7 @@ export class Answer implements ChannelHandler {
     const iterator = this.iterator
     this.done()
     this.onCancel?.(error)
-    // Its promise may reject or never settle; nobody is left to be told.
-    iterator?.return?.().catch(() => {})
+    if (iterator !== undefined) leave(iterator)
   }
 
   writable(): void {
@@ -79,15 +77,15 @@ export class Answer implements ChannelHandler {
 
   private give(value: unknown): void {
     if (this.state !== 'running') return
-    const iterable = asAsyncIterator(value)
-    if (iterable !== undefined) {
-      this.iterator = iterable
-      this.state = 'streaming'
-      this.stream(iterable).catch((error: unknown) => this.fail(error))
-      return
-    }
     let message: Uint8Array | undefined
     try {
+      const iterable = asAsyncIterator(value)
+      if (iterable !== undefined) {
+        this.iterator = iterable
+        this.state = 'streaming'
+        this.stream(iterable).catch((error: unknown) => this.fail(error))
+        return
+      }
       message = value === undefined ? undefined : encode([ANSWER.VALUE, value], this.asResult)
     } catch (error) {
       this.fail(error)
@@ -107,7 +105,7 @@ export class Answer implements ChannelHandler {
       try {
         message = encode([item.done === true ? ANSWER.VALUE : ANSWER.ITEM, item.value], this.asResult)
       } catch (error) {
-        iterator.return?.().catch(() => {})
+        leave(iterator)
         throw error
       }
       if (item.done === true) {
@@ -127,6 +125,14 @@ export class Answer implements ChannelHandler {
     resume?.()
     this.onDone?.()
   }
+}
+
+/** Ends an iterator whose items nobody wants. It may throw, reject or never settle; nobody is left to be told. */
+function leave(iterator: AsyncIterator<unknown>): void {
+  const left = async (): Promise<void> => {
+    await iterator.return?.()
+  }
+  left().catch(() => {})
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -1,4 +1,5 @@
 import { joinBytes } from '../base/bytes.ts'
+import { MIN_PIECE } from './protocol.ts'
 
 /** Joins the pieces of a message; what has gathered is bounded. */
 export class Assembler {
@@ -22,6 +23,8 @@ export class Assembler {
       return 'too-large'
     }
     this.pieces.push(piece)
+    // A peer that sends slivers, or nothing at all, must not make us keep an object for each.
+    if (this.pieces.length > 16 + this.bytes / MIN_PIECE) this.pieces = [joinBytes(this.pieces)]
     if (more) return undefined
     const message = joinBytes(this.pieces)
     this.clear()

@@ -53,7 +53,10 @@ export class PendingCall implements ChannelHandler {
       timeout === undefined ? [OPEN_KIND.CALL, entry, name, args] : [OPEN_KIND.CALL, entry, name, args, timeout],
       { root: 'args', item: 3, limit: router.maxMessage },
     )
-    this.channel = router.open(dst, message, this, true, user)
+    const channel = router.open(dst, message, this, true, user)
+    // Sending may have shown that the link is gone.
+    if (this.isSettled()) return
+    this.channel = channel
     if (timeout !== undefined) {
       this.cancelTimer = router.clock.after(timeout, () => this.cancel('timeout', `${name} did not answer within ${timeout} ms`))
     }
@@ -117,6 +120,10 @@ export class PendingCall implements ChannelHandler {
   private read(bytes: Uint8Array): [unknown, unknown] {
     const content = decode(bytes)
     return Array.isArray(content) ? (content as [unknown, unknown]) : [undefined, undefined]
+  }
+
+  private isSettled(): boolean {
+    return this.state === 'settled'
   }
 
   private settle(error: Error | undefined, value: unknown): void {

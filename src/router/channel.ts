@@ -1,11 +1,11 @@
 import { NO_BYTES } from '../base/bytes.ts'
-import { Queue } from '../base/queue.ts'
 import { Assembler } from './assembler.ts'
-import { ReceiveWindow } from './credit.ts'
+import { type Borrower, ReceiveWindow } from './credit.ts'
 import { RametError } from './errors.ts'
 import { type Frame, readU32, writeU32 } from './frame.ts'
 import type { Link } from './link.ts'
-import { FLAG, type FrameType, INITIAL_CREDIT, MAX_BULK, MAX_INLINE, type Reason, TYPE } from './protocol.ts'
+import { FLAG, type FrameType, INITIAL_CREDIT, MAX_INLINE, MIN_PIECE, type Reason, TYPE } from './protocol.ts'
+import { Sending, type SendingHome } from './sending.ts'
 
 /** Who a channel talks to at this end. Called synchronously while a frame is handled. */
 export interface ChannelHandler {
@@ -28,18 +28,11 @@ export interface ChannelHome {
   sendReset(link: Link, dst: number, channel: number, flags: number, reason: Reason, text: string): void
 }
 
-interface Outgoing {
-  bytes: Uint8Array
-  at: number
-  /** The frame type of the last piece: a message is DATA, the closing one END. */
-  last: FrameType
-}
-
 /**
  * One end of a conversation between two contexts, with flow control by credit end to end. DATA costs credit; OPEN and
  * END carry up to MAX_INLINE bytes without. The opener is always the ancestor, and keeps the budgets of the way.
  */
-export class Channel {
+export class Channel implements SendingHome, Borrower {
   state: 'open' | 'ended' | 'closed' = 'open'
   readonly peer: number
   readonly id: number
@@ -49,14 +42,13 @@ export class Channel {
   private readonly opener: boolean
   /** FLAG.USER on every frame of a channel whose far end is in a Worker. */
   private readonly flags: number
-  private credit: number
-  /** Sent and not yet credited back; held in the link's budget. */
-  private lent = 0
+  /** What OPEN granted to the acceptor. */
+  private readonly granted: number
+  // Most channels are one small frame each way, and need none of these.
+  private sending: Sending | undefined
   private window: ReceiveWindow | undefined
-  private readonly initialWindow: number
-  private outgoing: Queue<Outgoing> | undefined
   private assembler: Assembler | undefined
-  private waitingForBudget = false
+  /** An account was asked for, and nothing was sent or granted since. */
   private asked = false
 
   constructor(home: ChannelHome, link: Link, peer: number, id: number, opener: boolean, flags: number, windowExponent: number) {
@@ -66,16 +58,12 @@ export class Channel {
     this.id = id
     this.opener = opener
     this.flags = flags & FLAG.USER
-    const granted = windowExponent === 0 ? 0 : 2 ** windowExponent
-    this.credit = opener ? INITIAL_CREDIT : granted
-    this.initialWindow = opener ? granted : INITIAL_CREDIT
+    this.granted = windowExponent === 0 ? 0 : 2 ** windowExponent
   }
 
   /** Bytes handed to send() or end() that still wait for credit. */
   get queued(): number {
-    let bytes = 0
-    if (this.outgoing !== undefined) for (const out of this.outgoing) bytes += out.bytes.length - out.at
-    return bytes
+    return this.sending?.queued ?? 0
   }
 
   /** Sends the message that opens the channel. `fin`: this end will send nothing more. */
@@ -86,30 +74,26 @@ export class Channel {
       return
     }
     this.link.send(TYPE.OPEN, this.flags | FLAG.MORE, window, this.peer, this.home.id, this.id, message.subarray(0, MAX_INLINE))
-    this.enqueue({ bytes: message, at: MAX_INLINE, last: fin ? TYPE.END : TYPE.DATA })
+    if (!this.isClosed()) this.out().message(message, MAX_INLINE, fin ? TYPE.END : TYPE.DATA)
   }
 
   /** Queues a message. False when it waits for credit: go on after the handler's writable(). */
   send(message: Uint8Array): boolean {
     if (this.state !== 'open') return true
-    if (this.outgoing === undefined && message.length <= MAX_BULK && message.length <= this.credit && this.borrow(message.length)) {
-      this.credit -= message.length
-      this.frame(TYPE.DATA, 0, message)
-      return true
-    }
-    this.enqueue({ bytes: message, at: 0, last: TYPE.DATA })
-    return this.outgoing === undefined
+    const sending = this.out()
+    sending.message(message, 0, TYPE.DATA)
+    return sending.idle
   }
 
   /** Ends our direction with a last message. At the acceptor that ends the channel. */
   end(message: Uint8Array = NO_BYTES): void {
     if (this.state !== 'open') return
     this.state = 'ended'
-    if (this.outgoing === undefined && message.length <= MAX_INLINE) {
+    if (message.length <= MAX_INLINE && this.sending?.idle !== false) {
       this.frame(TYPE.END, 0, message)
-      if (!this.opener) this.close()
+      this.sent(true)
     } else {
-      this.enqueue({ bytes: message, at: 0, last: TYPE.END })
+      this.out().message(message, 0, TYPE.END)
     }
   }
 
@@ -125,26 +109,24 @@ export class Channel {
   /** The reader used up bytes of a message; more may come. */
   consumed(bytes: number): void {
     if (this.state === 'closed' || bytes === 0) return
-    const window = this.receiving()
-    let grant = window.consumed(bytes, this.home.now(), this.link.rtt ?? 10)
-    if (grant === 0) return
-    if (this.opener) grant = this.takeGrant(grant)
-    this.grant(grant)
+    this.receiving().consumed(bytes, this.home.now(), this.link.rtt ?? 10)
+    this.offer()
   }
 
   /** A frame of this channel. Throws RametError when the peer breaks the rules: that costs the link. */
   receive(frame: Frame): void {
     if (frame.type === TYPE.CREDIT) {
       this.credited(frame)
-    } else if (frame.type === TYPE.DATA) {
+    } else if (frame.type !== TYPE.DATA) {
+      this.piece(frame, 0)
+    } else if ((frame.flags & FLAG.WANT) !== 0) {
+      if (this.opener) throw this.broken()
+      this.account()
+    } else {
       const size = frame.payload.length
-      if (!this.receiving().received(size)) {
-        throw new RametError('protocol-error', `${this.name()} sent more than it had credit for`, { path: this.link.path })
-      }
+      if (!this.receiving().received(size)) throw this.broken()
       if (this.opener) this.link.up.give(size)
       this.piece(frame, size)
-    } else {
-      this.piece(frame, 0)
     }
   }
 
@@ -155,9 +137,34 @@ export class Channel {
     this.handler?.reset(error)
   }
 
+  /** The way is short of bytes: asks the acceptor what of ours has arrived, and for credit that it does not use. */
+  settle(): void {
+    if (!this.opener || this.asked || this.state === 'closed') return
+    if ((this.sending?.lent ?? 0) === 0 && (this.window?.outstanding ?? this.granted) === 0) return
+    // As DATA it comes behind all that was sent.
+    this.frame(TYPE.DATA, FLAG.WANT, NO_BYTES)
+  }
+
+  // What its own direction of sending, and the budget of the way, ask for.
+
+  frame(type: FrameType, flags: number, payload: Uint8Array): void {
+    this.asked = (flags & FLAG.WANT) !== 0
+    this.link.send(type, this.flags | flags, 0, this.peer, this.home.id, this.id, payload)
+  }
+
+  sent(ended: boolean): void {
+    if (!ended) this.handler?.writable?.()
+    else if (!this.opener) this.close()
+  }
+
+  freed(): void {
+    if (this.state !== 'closed') this.offer()
+  }
+
   private piece(frame: Frame, credit: number): void {
     const more = (frame.flags & FLAG.MORE) !== 0
     let bytes = frame.payload
+    let toUse = credit
     if (more || this.assembler !== undefined) {
       this.assembler ??= new Assembler()
       const whole = this.assembler.add(bytes, more, this.home.maxMessage)
@@ -168,18 +175,20 @@ export class Channel {
         return
       }
       if (whole === undefined) {
+        if (credit > 0) this.receiving().gather(credit)
         this.consumed(credit)
         return
       }
       bytes = whole
       this.assembler = undefined
+      if (this.window !== undefined) toUse += this.window.whole()
     }
     try {
       if (frame.type === TYPE.END || (frame.flags & FLAG.FIN) !== 0) {
         if (this.opener) this.close()
         this.handler?.end(bytes)
       } else {
-        this.handler?.message(bytes, credit)
+        this.handler?.message(bytes, toUse)
       }
     } catch (error) {
       // What the peer sent cannot be read. That costs the link; the handler has to hear of it while it is still known.
@@ -190,124 +199,85 @@ export class Channel {
   }
 
   private credited(frame: Frame): void {
+    const { payload } = frame
     if ((frame.flags & FLAG.WANT) !== 0) {
-      if (this.opener && this.receiving().outstanding === 0) this.grant(this.takeGrant(this.receiving().size || INITIAL_CREDIT))
+      this.receiving().quiet = false
+      this.offer()
       return
     }
-    if (frame.payload.length !== 4) throw new RametError('protocol-error', 'a CREDIT has 4 bytes')
-    const bytes = readU32(frame.payload, 0)
-    this.credit += bytes
-    this.repay(bytes)
-    this.pump()
-  }
-
-  private enqueue(out: Outgoing): void {
-    this.outgoing ??= new Queue()
-    this.outgoing.push(out)
-    this.pump()
-  }
-
-  private pump(): void {
-    const queue = this.outgoing
-    if (queue === undefined) return
-    for (let out = queue.peek(); out !== undefined; out = queue.peek()) {
-      const left = out.bytes.length - out.at
-      if (out.last === TYPE.END && left <= MAX_INLINE) {
-        queue.shift()
-        this.frame(TYPE.END, 0, out.bytes.subarray(out.at))
-        this.outgoing = undefined
-        if (!this.opener) this.close()
-        return
-      }
-      const size = Math.min(left, MAX_BULK, this.credit)
-      // A sliver of a large message would cost a frame of its own; it goes with the next grant.
-      if (size === 0 || (size < left && size < 1024)) {
-        if (!this.opener && !this.asked && this.credit === 0 && left > 0) this.ask()
-        return
-      }
-      if (!this.borrow(size)) return
-      this.credit -= size
-      const last = size === left && out.last === TYPE.DATA
-      this.frame(TYPE.DATA, last ? 0 : FLAG.MORE, out.bytes.subarray(out.at, out.at + size))
-      out.at += size
-      if (last) queue.shift()
+    if (payload.length !== (this.opener ? 12 : 4)) throw this.broken()
+    const sending = this.out()
+    if (this.opener) {
+      const returned = readU32(payload, 8)
+      const window = this.receiving()
+      if (returned > window.outstanding || !sending.arrived(readU32(payload, 4))) throw this.broken()
+      window.outstanding -= returned
+      window.quiet ||= returned > 0
+      this.link.up.give(returned)
+      // Whoever waited for these bytes may have cost the link.
+      if (this.isClosed()) return
     }
-    this.outgoing = undefined
-    this.handler?.writable?.()
+    if (!sending.granted(readU32(payload, 0))) throw this.broken()
   }
 
-  /** Asks for a first grant where the OPEN brought none. */
-  private ask(): void {
-    this.asked = true
-    this.frame(TYPE.CREDIT, FLAG.WANT, NO_BYTES)
+  /** Says what has arrived, and lets go of the credit that nobody here can use. */
+  private account(): void {
+    const sending = this.out()
+    const returned = sending.surrender()
+    this.grant(this.receiving().room, returned)
+    sending.pump()
   }
 
-  private grant(bytes: number): void {
-    if (bytes === 0 || this.state === 'closed') return
+  /** Grants what the reader has made room for; at the opener, as far as the way has bytes for it. What is short follows when some come back. */
+  private offer(): void {
+    const { due } = this.receiving()
+    if (due === 0) return
+    const bytes = this.opener ? this.link.up.take(due, Math.min(due, MIN_PIECE)) : due
+    if (bytes > 0) this.grant(bytes, 0)
+    if (bytes < due && !this.isClosed()) this.link.up.wait(this)
+  }
+
+  private grant(bytes: number, returned: number): void {
     const window = this.receiving()
     window.outstanding += bytes
-    const payload = new Uint8Array(4)
+    const payload = new Uint8Array(this.opener ? 4 : 12)
     writeU32(payload, 0, bytes)
+    if (!this.opener) {
+      writeU32(payload, 4, window.arrived)
+      writeU32(payload, 8, returned)
+    }
+    window.arrived = 0
     this.frame(TYPE.CREDIT, 0, payload)
   }
 
-  /** Takes a grant out of the budget of the way; what it does not hold now follows when bytes have come in. */
-  private takeGrant(wanted: number): number {
-    const taken = this.link.up.take(wanted)
-    if (taken < wanted && taken === 0 && !this.waitingForBudget) {
-      this.waitingForBudget = true
-      this.link.up.wait(() => {
-        this.waitingForBudget = false
-        if (this.state !== 'closed' && this.receiving().outstanding === 0) this.grant(this.takeGrant(this.receiving().size || INITIAL_CREDIT))
-      })
-    }
-    return taken
-  }
-
-  private borrow(bytes: number): boolean {
-    if (!this.opener) return true
-    const taken = this.link.down.take(bytes)
-    if (taken === bytes) {
-      this.lent += bytes
-      return true
-    }
-    this.link.down.give(taken)
-    if (!this.waitingForBudget) {
-      this.waitingForBudget = true
-      this.link.down.wait(() => {
-        this.waitingForBudget = false
-        if (this.state !== 'closed') this.pump()
-      })
-    }
-    return false
-  }
-
-  private repay(bytes: number): void {
-    if (!this.opener) return
-    const back = Math.min(bytes, this.lent)
-    this.lent -= back
-    this.link.down.give(back)
-  }
-
   private receiving(): ReceiveWindow {
-    this.window ??= new ReceiveWindow(this.initialWindow, this.home.now())
+    this.window ??= new ReceiveWindow(this.opener ? this.granted : INITIAL_CREDIT, this.home.now())
     return this.window
   }
 
-  private frame(type: FrameType, flags: number, payload: Uint8Array): void {
-    this.link.send(type, this.flags | flags, 0, this.peer, this.home.id, this.id, payload)
+  private out(): Sending {
+    this.sending ??= new Sending(this, this.opener ? this.link.down : undefined, this.opener ? INITIAL_CREDIT : this.granted)
+    return this.sending
   }
 
   private close(): void {
     if (this.state === 'closed') return
     this.state = 'closed'
-    this.outgoing = undefined
     this.assembler = undefined
-    if (this.opener) {
-      this.repay(this.lent)
-      this.link.up.give(Math.max(0, this.window?.outstanding ?? this.initialWindow))
-    }
     this.home.remove(this)
+    this.sending?.close()
+    if (!this.opener) return
+    this.link.up.forget(this)
+    this.link.up.give(Math.max(0, this.window?.outstanding ?? this.granted))
+  }
+
+  /** As a call: between two looks at `state` anything may have happened. */
+  private isClosed(): boolean {
+    return this.state === 'closed'
+  }
+
+  private broken(): RametError {
+    return new RametError('protocol-error', `${this.name()} broke the rules of credit`, { path: this.link.path })
   }
 
   private name(): string {

@@ -17,8 +17,8 @@ export interface LinkOwner {
   lost(link: Link, cause: RametError): void
   /** A missed PING, or the first sign of life after one. */
   responsive?(link: Link, responsive: boolean): void
-  /** The queue passed its limit; the channel with most bytes in it has been dropped from it. */
-  overflow(link: Link, dst: number, src: number, channel: number): void
+  /** The queue passed its limit; `frame` and all others of its channel have been dropped from it. */
+  overflow(link: Link, frame: Frame): void
 }
 
 export interface LinkOptions {
@@ -65,6 +65,8 @@ export class Link {
   private start = 0
   private at = 0
   private scheduled = false
+  /** What waits leaves, and then our end of the pipe ends. */
+  private ending = false
   private readonly queue = new SendQueue()
   private cancelTimer: (() => void) | undefined
   private heard = false
@@ -117,7 +119,7 @@ export class Link {
       this.append(type, flags, window, dst, src, channel, payload)
     } else {
       const dropped = this.queue.push({ type, flags, window, dst, src, channel, payload })
-      if (dropped !== undefined) this.owner.overflow(this, dropped.dst, dropped.src, dropped.channel)
+      if (dropped !== undefined) this.owner.overflow(this, dropped)
       if (this.queue.controlBytes > MAX_CONTROL) {
         const text = `${this.path.join(' > ')} asks for answers and takes none`
         this.die(new RametError('overflow', text, { path: this.path, outcome: 'unknown', hint: AGAIN }))
@@ -135,8 +137,9 @@ export class Link {
     this.send(type, flags, 0, NEIGHBOUR, NEIGHBOUR, channel, payload)
   }
 
-  /** Passes a frame on as it came. */
+  /** Passes a frame on as it came. A RESET takes back what waits of its channel, and goes no further when that was all. */
   forward(frame: Frame): void {
+    if (frame.type === TYPE.RESET && this.withdraw(frame.dst, frame.src, frame.channel)) return
     this.send(frame.type, frame.flags, frame.window, frame.dst, frame.src, frame.channel, frame.payload)
   }
 
@@ -157,10 +160,10 @@ export class Link {
     this.die(cause)
   }
 
-  /** Writes everything out that the pipe takes, then ends our side: for an orderly goodbye. */
+  /** Ends our side once what waits has left: for an orderly goodbye. */
   end(): void {
+    this.ending = true
     this.flush()
-    this.pipe.end()
   }
 
   private read(bytes: Uint8Array): void {
@@ -189,6 +192,8 @@ export class Link {
   }
 
   private receive(frame: Frame): void {
+    // An earlier frame of the same bytes may have cost the link.
+    if (this.state === 'closed') return
     this.framesIn++
     this.trace?.frame('<', this.path, frame)
     if (frame.type === TYPE.PING) {
@@ -281,6 +286,7 @@ export class Link {
       this.write()
       // A pipe may have passed on at once what it was given; only one that holds more than LEAD will call drain().
     } while (this.queue.bytes > 0 && this.pipe.pending <= LEAD)
+    if (this.ending && this.queue.bytes === 0) this.pipe.end()
   }
 
   private die(cause: RametError): void {

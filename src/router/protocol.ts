@@ -35,7 +35,10 @@ export const FLAG = {
   FIN: 2,
   /** The far end lives in the context's Worker, not on its main thread. */
   USER: 4,
-  /** On CREDIT: nothing is granted; the sender has bytes waiting and asks for credit. */
+  /**
+   * On CREDIT, upwards: nothing is granted; the sender has bytes waiting and asks for credit. On DATA, downwards: no bytes;
+   * asks for a CREDIT that says what has arrived, and gives back credit that nothing waits for.
+   */
   WANT: 8,
 } as const
 
@@ -100,8 +103,12 @@ export const INITIAL_CREDIT = 64 * 1024
 export const MAX_WINDOW = 4 * 1024 * 1024
 /** Default of `limits.message`: one argument list or result, encoded, in bytes. */
 export const MAX_MESSAGE = 64 * 1024 * 1024
+/** A piece of a message that goes on has this many bytes at least: a sliver would cost a frame of its own. */
+export const MIN_PIECE = 1024
 /** Default of `limits.link`: bytes granted or under way per child link. */
 export const MAX_LINK = 4 * 1024 * 1024
+/** Of these, bytes that no other link's use of the process's budget can take from a link. */
+export const MIN_LINK = 128 * 1024
 /** Bytes granted or under way per process, over all links. */
 export const MAX_PROCESS = 64 * 1024 * 1024
 /** Bytes that a link keeps queued while its pipe takes none; beyond, the channel with most of them is reset. */

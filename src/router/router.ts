@@ -6,7 +6,7 @@ import { type ErrorCode, RametError, withOutcome } from './errors.ts'
 import type { Frame } from './frame.ts'
 import { Link, type LinkOptions, type LinkOwner } from './link.ts'
 import type { Pipe } from './pipe.ts'
-import { FLAG, MAX_MESSAGE, MAX_PROCESS, NEIGHBOUR, REASON, type Reason, TYPE } from './protocol.ts'
+import { FLAG, MAX_MESSAGE, MAX_PROCESS, MIN_PIECE, NEIGHBOUR, REASON, type Reason, TYPE } from './protocol.ts'
 
 /** What the process that owns a router does with what concerns it alone. */
 export interface RouterOwner {
@@ -57,6 +57,7 @@ export class Router implements LinkOwner {
   /** Adds a neighbour. `route` is the id of the context at its far end; the parent and lanes have none. */
   addLink(pipe: Pipe, kind: 'parent' | 'child' | 'lane', options: Omit<LinkOptions, 'clock' | 'processBudget'>, route?: number): Link {
     const link = new Link(pipe, this, { ...options, clock: this.clock, processBudget: this.budget })
+    link.down.short = link.up.short = () => this.settle(link)
     if (kind === 'parent') this.parent = link
     if (kind === 'lane') this.lanes.add(link)
     if (route !== undefined) this.routes.set(route, link)
@@ -165,18 +166,20 @@ export class Router implements LinkOwner {
     this.owner.responsive?.(link, responsive)
   }
 
-  overflow(link: Link, dst: number, src: number, channel: number): void {
+  overflow(link: Link, frame: Frame): void {
+    const { type, dst, src, channel } = frame
+    const flags = frame.flags & FLAG.USER
+    const unheard = type === TYPE.OPEN
     const text = `${link.path.join(' > ')} takes its bytes too slowly and was given up`
-    if (src === this.id) {
-      this.channels
-        .get(dst)
-        ?.get(channel)
-        ?.lose(new RametError('overflow', text, { path: link.path, outcome: 'unknown' }))
-    } else {
-      const back = this.linkTo(src)
-      if (back !== undefined) this.resetFrame(back, src, dst, channel, 0, 'overflow', text)
+    if (!unheard) this.resetFrame(link, dst, src, channel, flags, 'overflow', text)
+    const mine = src === this.id ? this.channels.get(dst)?.get(channel) : undefined
+    if (mine !== undefined) {
+      mine.lose(new RametError('overflow', text, { path: link.path, outcome: unheard ? 'not-sent' : 'unknown' }))
+      return
     }
-    this.resetFrame(link, dst, src, channel, 0, 'overflow', text)
+    // Another context's, or the Worker's.
+    const back = this.linkTo(src)
+    if (back !== undefined && back !== link) this.resetFrame(back, src, dst, channel, flags, 'overflow', text)
   }
 
   remove(channel: Channel): void {
@@ -194,18 +197,23 @@ export class Router implements LinkOwner {
     for (const channel of channels) channel.lose(channel.link.withdraw(channel.peer, this.id, channel.id) ? unsent : cause)
   }
 
+  /** Bytes of a link's budget (or of the process's) are waited for: whoever holds some idly gives them back. */
+  private settle(link: Link): void {
+    for (const channels of this.channels.values()) {
+      for (const channel of channels.values()) if (channel.link === link || this.budget.free < MIN_PIECE) channel.settle()
+    }
+  }
+
   private resetFrame(link: Link, dst: number, src: number, channel: number, flags: number, reason: Reason, text: string): void {
     link.send(TYPE.RESET, flags, 0, dst, src, channel, encode([REASON[reason], text]))
   }
 
-  /** The largest power of two, up to 64 KiB, that the way's budget still holds; 0 (ask for it) when there is none. */
+  /** 64 or 4 KiB, or 0 (ask for it): most answers are small, so a quarter of what is free stays for those who ask. */
   private firstWindow(link: Link): number {
-    for (let exponent = 16; exponent >= 12; exponent -= 4) {
-      const taken = link.up.take(2 ** exponent)
-      if (taken === 2 ** exponent) return exponent
-      link.up.give(taken)
-    }
-    return 0
+    const { free } = link.up
+    const exponent = free >= 2 ** 18 ? 16 : free >= 2 ** 14 ? 12 : 0
+    if (exponent > 0) link.up.take(2 ** exponent, 2 ** exponent)
+    return exponent
   }
 
   private sourceFits(src: number, link: Link): boolean {

@@ -1,6 +1,6 @@
 import { Queue } from '../base/queue.ts'
 import type { Frame } from './frame.ts'
-import { HEADER_SIZE, MAX_QUEUED, TYPE } from './protocol.ts'
+import { HEADER_SIZE, MAX_QUEUED, NEIGHBOUR, TYPE } from './protocol.ts'
 
 /** A frame that waits for the pipe. `payload` undefined marks one that was withdrawn. */
 type Waiting = Omit<Frame, 'payload'> & { payload: Uint8Array | undefined }
@@ -11,6 +11,9 @@ interface BulkQueue {
   frames: Queue<Frame>
   bytes: number
 }
+
+/** Key of the neighbours' own bulk: code, which is under no credit, and which the neighbour waits for. */
+const CODE = `${NEIGHBOUR}:${NEIGHBOUR}:0`
 
 const isBulk: boolean[] = []
 isBulk[TYPE.DATA] = true
@@ -38,7 +41,10 @@ export class SendQueue {
     return frames
   }
 
-  /** Takes a frame. Returns a frame of the channel that was dropped because the queue is full: the one with most bytes. */
+  /**
+   * Takes a frame. Returns a frame of the channel that was dropped because the queue is full: the one with most bytes in
+   * bulk. What is for the neighbour itself (code) stays.
+   */
   push(frame: Frame): Frame | undefined {
     const size = HEADER_SIZE + frame.payload.length
     this.bytes += size
@@ -87,6 +93,8 @@ export class SendQueue {
     }
     const queue = this.bulk.get(keyOf(dst, src, channel))
     if (queue !== undefined) this.drop(queue)
+    // Nobody would come to clear away what was withdrawn.
+    if (this.bytes === 0) this.clear()
     return opened
   }
 
@@ -113,8 +121,10 @@ export class SendQueue {
 
   /** One slow reader must not cost the others their link. */
   private shed(): Frame | undefined {
+    const code = this.bulk.get(CODE)
+    if (code !== undefined && this.bytes - code.bytes <= MAX_QUEUED) return undefined
     let largest: BulkQueue | undefined
-    for (const queue of this.bulk.values()) if (largest === undefined || queue.bytes > largest.bytes) largest = queue
+    for (const queue of this.bulk.values()) if (queue !== code && queue.bytes > (largest?.bytes ?? 0)) largest = queue
     const head = largest?.frames.peek()
     if (largest !== undefined) this.drop(largest)
     return head

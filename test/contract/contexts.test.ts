@@ -125,7 +125,7 @@ for (const { name, here, server: start, options, transport } of kinds) {
         await failure(context.exec(['/none/such'])), await failure(context.exec('true', { cwd: '/none/such' })),
         await failure(context.exec(['/etc'])), await failure(context.exec('echo a\0b')), await failure(context.exec([])),
       ]
-      expect(errors.map(({ code, outcome }) => [code, outcome])).toEqual(Array(5).fill(['spawn-failed', 'failed']))
+      expect(errors.map(({ code, outcome }) => [code, outcome])).toEqual(errors.map(() => ['spawn-failed', 'failed']))
       for (const error of errors) expectHelpful(error, context.path[0] as string)
       const words = errors.map(({ message }) => message.replace(context.path[0] as string, 'HERE').replace(/\\u0000/, 'NUL'))
       expect(words).toEqual([

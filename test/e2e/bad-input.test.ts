@@ -220,10 +220,15 @@ sys.stdin.read()`], { stdio: ['pipe', 'pipe', 'inherit'] })
       }
     })
 
+    const raw = async (connecting: Promise<Context>): Promise<void> => {
+      await using context = await connecting
+      await context.exec('true')
+    }
+
     test.each(['node', 'raw'] as const)('a login script that prints 64 KiB, runtime %s', async (runtime) => {
       const server = await use(startSshd({ bashrc: noise(64 * KIB) }))
       const connecting = ramet.connect(targetOf(server), { ...loginTo(server), runtime })
-      const error = await failure(runtime === 'node' ? connecting : connecting.then((context) => context.exec('true').finally(() => context.close())))
+      const error = await failure(runtime === 'node' ? connecting : raw(connecting))
       expect(error).toMatchObject({ code: 'boot-noise', stage: 'launch' })
       expectHelpful(error, targetOf(server).slice(6))
       expect(error.hint).toMatch(/login script/)
@@ -420,8 +425,8 @@ sys.stdin.read()`], { stdio: ['pipe', 'pipe', 'inherit'] })
     })
 
     test('a function that is none to send', async () => {
-      for (const fn of [Math.max, (() => 1).bind(null), class { static x = 1 } as unknown as () => number]) {
-        const error = await failure(good.call(fn as () => number))
+      for (const fn of [Math.max as () => number, (function one() { return 1 }).bind({}), class { static x = 1 } as unknown as () => number]) {
+        const error = await failure(good.call(fn))
         expect(error).toMatchObject({ code: 'function-unsupported', outcome: 'not-sent' })
         expect(error.hint).toMatch(/\w+ \w+/)
       }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Controller } from '../../src/controller/index.ts'
 import { controllerProcesses, type ControllerProcesses, processesOf } from '../helpers/controller-process.ts'
-import { loginTo, quietController, records, targetOf } from '../helpers/e2e-lab.ts'
+import { failure, loginTo, quietController, records, targetOf } from '../helpers/e2e-lab.ts'
 import { haveSshd, startSshd, type TestServer } from '../helpers/sshd.ts'
 
 let processes: ControllerProcesses
@@ -98,9 +98,9 @@ describe('a controller that has closed everything', () => {
     const controller = quietController()
     const context = await controller.connect('local:')
     const running = context.exec('sleep 300')
-    const failed = expect(running).rejects.toMatchObject({ code: 'closed', outcome: 'unknown', path: ['local'] })
+    const failed = failure(running)
     await Promise.all([context.close(), controller.close(), context.close(), controller.close()])
-    await failed
+    expect(await failed).toMatchObject({ code: 'closed', outcome: 'unknown', path: ['local'] })
     await context.close()
     await controller.close()
     expect(context.state).toBe('closed')
@@ -223,9 +223,9 @@ describe('nothing dies of being busy', () => {
       while (Date.now() < end) turns++
       return turns
     }, seconds * 1000)
-    let over = false
-    void spin.finally(() => (over = true))
-    while (!over) {
+    const state = { over: false }
+    void spin.finally(() => (state.over = true))
+    while (!state.over) {
       expect(await context.ping()).toBeLessThan(1000)
       expect((await context.exec('echo well')).stdout).toBe('well\n')
       expect(context.state).toBe('connected')

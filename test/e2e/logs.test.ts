@@ -173,10 +173,10 @@ describe('a flood', () => {
       setTimeout(() => yes.kill('SIGKILL'), 1000)
       return new Promise((resolve) => yes.on('close', resolve))
     })
-    let over = false
-    void flood.finally(() => (over = true))
+    const state = { over: false }
+    void flood.finally(() => (state.over = true))
     const took: number[] = []
-    while (!over) {
+    while (!state.over) {
       const start = performance.now()
       expect((await context.exec('echo well')).stdout).toBe('well\n')
       took.push(performance.now() - start)
@@ -248,7 +248,7 @@ describe('diagnosis', () => {
 
   test('a secret shows in no log, error, JSON or inspection, also of a process that fails with it', async () => {
     const hidden = secret('correct horse battery')
-    expect([String(hidden), JSON.stringify({ hidden }), inspect({ hidden }, { showHidden: true, depth: 9 }), `${hidden as unknown as string}`].join()).not.toContain('horse')
+    expect([JSON.stringify({ hidden }), inspect({ hidden }, { showHidden: true, depth: 9 }), `${hidden as unknown as string}`].join()).not.toContain('horse')
     const log = records()
     log.logger.info({ hidden, nested: [hidden] }, 'a record')
     expect(JSON.stringify(log.all)).not.toContain('horse')

@@ -90,10 +90,10 @@ describe.each(NODE_VERSIONS)('on Node %s', (version) => {
     })
 
     test.each(isolations)('`current` is that of the call in calls that run at once, through everything that they await (isolate: %s)', async (isolate) => {
-      // A context of its own: also the very first calls must be told apart.
+      // A context of its own: also the very first calls must be told apart, while others still run.
       const fresh = await ramet.connect('local:', { node: node!, runtime: 'node', fresh: true })
       const start = Date.now()
-      const results = await Promise.all([1, 2, 3, 4].map((n) => fresh.with({ isolate, timeout: n * 10_000 }).use<Matrix>(matrix).whoami(`call ${n}`, 50 - n * 10)))
+      const results = await Promise.all([1, 2, 3, 4].map((n) => fresh.with({ isolate, timeout: n * 10_000 }).use<Matrix>(matrix).whoami(`call ${n}`, n * 10)))
       for (const [index, result] of results.entries()) {
         expect(result).toMatchObject({ name: `call ${index + 1}`, same: true, aborted: false, path: fresh.path })
         expect(new Set([result.before, result.timer, result.file, result.callback]).size).toBe(1)
@@ -221,7 +221,8 @@ describe.each(NODE_VERSIONS)('on Node %s', (version) => {
       expect(context.state).toBe('connected')
     })
 
-    test.runIf(major === 12 || major === 20 || major === 26)('20,000 calls leave nothing behind', async () => {
+    // No test.runIf: what is not meant to run is not left out.
+    if ([12, 20, 26].includes(major)) test('20,000 calls leave nothing behind', async () => {
       for (const isolate of isolations) {
         const t = context.with({ isolate, timeout: 60_000 }).use<Matrix>(matrix)
         const round = async (calls: number): Promise<void> => {

@@ -68,6 +68,7 @@ export class MemoryPipe implements Pipe {
     if (this.state === 'closed') return
     this.state = 'closed'
     this.queue = []
+    this.queued = 0
     const sink = this.sink
     queueMicrotask(() => sink?.closed(cause))
   }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { shellText } from '../../src/connect/command.ts'
 import { placeOf } from '../../src/modules/place.ts'
+import { Pipes } from '../../src/modules/pipes.ts'
 import { WarmShells, warmLine } from '../../src/modules/warm-shells.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { runCommand } from '../../src/controller/exec.ts'
@@ -28,7 +29,20 @@ function newLane(environment?: Record<string, string | undefined>): ServiceLane 
   lanes.push(lane)
   return lane
 }
+/** Pipes of which so many wait. */
+async function stocked(count: number): Promise<Pipes> {
+  const made = new Pipes()
+  opened.push(made)
+  const ends = await taken(made, count)
+  if (ends !== undefined) made.giveBack(ends)
+  return made
+}
+function taken(pipes: Pipes, count: number): Promise<number[] | undefined> {
+  return new Promise((resolve) => pipes.take(count, resolve))
+}
+const opened: Pipes[] = []
 afterEach(() => {
+  for (const pipes of opened.splice(0)) pipes.close()
   for (const lane of lanes.splice(0)) placeOf(lane.host).shells.close()
   vi.useRealTimers()
 })
@@ -118,9 +132,10 @@ describe('waiting shells', () => {
   })
 
   test('end by themselves after 30 s without a command', async () => {
+    const pipes = await stocked(4)
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     const host = testHost()
-    const shells = new WarmShells({ cwd: '/', env: process.env, processes: host.processes })
+    const shells = new WarmShells({ cwd: '/', env: process.env, processes: host.processes, pipes })
     shells.started()
     shells.ended()
     vi.advanceTimersByTime(10)
@@ -137,11 +152,12 @@ describe('waiting shells', () => {
 
   test('end when the stub does: their stdin is all that keeps them', async () => {
     const host = testHost()
-    const shells = new WarmShells({ cwd: '/', env: process.env, processes: host.processes })
+    const pipes = await stocked(4)
+    const shells = new WarmShells({ cwd: '/', env: process.env, processes: host.processes, pipes })
     shells.started()
     shells.ended()
     await until(() => host.groups.size === 2)
-    shells.take()?.stdin.end()
+    shells.become('exit\n')?.stdout.resume()
     shells.close()
     await until(() => host.groups.size <= 1)
     expect(host.groups.size).toBeLessThanOrEqual(1)
@@ -157,7 +173,7 @@ describe('the text that a shell becomes a command by', () => {
     'what a shell reads is left to it: %s', (command) => expect(shellText(command).argv).toBeUndefined())
 
   test('one line, not too long, or none', () => {
-    expect(warmLine("it's")).toBe("exec /bin/sh -c 'it'\\''s'\n")
+    expect(warmLine("it's")).toBe("exec </dev/null;exec /bin/sh -c 'it'\\''s'\n")
     expect(warmLine('a\nb')).toBeUndefined()
     expect(warmLine('x'.repeat(1025))).toBeUndefined()
   })

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import type { Worker } from 'node:worker_threads'
+import type { ToMain } from '../../src/remote-stub/lane.ts'
 import { Stub } from '../../src/remote-stub/stub.ts'
 import { hashOf } from '../../src/router/code-cache.ts'
 import { CodeLink, decodeNeed, packTexts } from '../../src/router/code-link.ts'
@@ -19,7 +21,7 @@ const text = readFileSync(fileURLToPath(new URL('../../dist/stub.js', import.met
 /** What tests look at inside of a stub. */
 export interface Insides {
   scopes: { running: Set<unknown> }
-  worker: { state: string; calls: Map<string, unknown>; held: unknown[]; cancelProbe: unknown; running: Int32Array }
+  worker: { state: string; calls: Map<string, unknown>; held: unknown[]; cancelProbe: unknown; running: Int32Array; worker: Worker; control(message: ToMain): void }
 }
 
 /** A controller's engine and a real stub, joined in memory, on a clock that the test moves. The stub's Worker is a real one. */

@@ -124,6 +124,28 @@ describe('the Worker', () => {
     expect(await pair.call(entry, 'count')).toBe(2)
   })
 
+  test('has as long again with each probe that it answers, and is ended when it owes the last answer', async () => {
+    const { entry } = pair.module(COUNTER)
+    const [one, two] = [given(entry, 'never'), given(entry, 'never')]
+    await pair.call(entry, 'count')
+    const lane = pair.insides.worker
+    const probes: number[] = []
+    const post = lane.worker.postMessage.bind(lane.worker)
+    lane.worker.postMessage = (message: { probe?: number }, transfer?: readonly ArrayBuffer[]) => (message.probe === undefined ? post(message, transfer) : probes.push(message.probe))
+    one.abort()
+    await one.error
+    await until(() => probes.length === 1)
+    pair.clock.advance(GRACE - 100)
+    two.abort()
+    await two.error
+    await until(() => probes.length === 2)
+    lane.control({ alive: probes[0] as number })
+    pair.clock.advance(GRACE)
+    expect(lane.state).toBe('running')
+    pair.clock.advance(AGAIN)
+    expect(lane.state).toBe('ending')
+  })
+
   test('is ended when a call that was given up spins; those in it are unknown, those that came after it run in the next', async () => {
     const { entry } = pair.module(COUNTER)
     expect(await pair.call(entry, 'count')).toBe(1)

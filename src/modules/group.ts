@@ -1,0 +1,54 @@
+import { readFileSync, readdirSync } from 'node:fs'
+
+/** Milliseconds between two searches of /proc, in times of what one takes: a machine with many processes must not pay for our haste. */
+const REST = 10
+
+/** A process group that was told to end. */
+export class Group {
+  private readonly leader: number
+  /** A member that ran when we looked last. */
+  private member = 0
+  private nextSearch = 0
+
+  constructor(leader: number) {
+    this.leader = leader
+  }
+
+  /**
+   * Whether a member still runs. Zombies do not: where nobody collects orphans (a container without init) they stay members
+   * for good. Without /proc any member counts.
+   */
+  lives(): boolean {
+    try {
+      process.kill(-this.leader, 0)
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'EPERM'
+    }
+    if (process.platform !== 'linux' || this.runs(this.member)) return true
+    const now = Date.now()
+    if (now < this.nextSearch) return true
+    let processes: number[]
+    try {
+      processes = readdirSync('/proc').map(Number).filter((pid) => pid > 0)
+    } catch {
+      return true
+    }
+    // Without ourselves it is no /proc of this system's.
+    if (!processes.includes(process.pid)) return true
+    this.member = processes.find((pid) => this.runs(pid)) ?? 0
+    this.nextSearch = Date.now() + REST * (Date.now() - now)
+    return this.member !== 0
+  }
+
+  private runs(pid: number): boolean {
+    if (pid === 0) return false
+    try {
+      // pid (name) state parent group: the name may hold anything.
+      const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
+      const [state = '', , group] = text.slice(text.lastIndexOf(')') + 2).split(' ', 3)
+      return Number(group) === this.leader && !'ZXx'.includes(state)
+    } catch {
+      return false
+    }
+  }
+}

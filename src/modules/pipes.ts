@@ -1,0 +1,216 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { closeSync, constants, fstatSync, openSync, readSync, readlinkSync, writeSync } from 'node:fs'
+import { Socket } from 'node:net'
+
+/**
+ * Pipes of the operating system, as a command gets them from ssh. Node gives children pairs of sockets instead, which cannot be
+ * opened by name: `echo x >/dev/stderr` fails there. Node cannot make a pipe, but a shell makes one for a short heredoc, and /proc
+ * lets us open either end of it. Where there is no such shell, or no /proc (not Linux), there are no pipes.
+ *
+ * A pipe that waits for its next command is one descriptor, for writing. Its reader opens the other end; when that has seen
+ * the end of file and nobody else can read, the pipe is as new.
+ */
+
+/** Pipes made at a time: descriptors that every shell can name in a redirection, less one. */
+const EACH = 6
+const FIRST_FD = 3
+/** Waiting pipes at most. There are more while more commands run at once. */
+const WAITING = 32
+
+const numbers = Array.from({ length: EACH }, (_, i) => FIRST_FD + i)
+/**
+ * Makes EACH pipes for every line of stdin and says so with a line, until stdin ends. dash and busybox have pipes for heredocs, as
+ * has bash from 5.1 on (not for empty ones); before that it has them for `<(…)`. Other shells would write files.
+ */
+const MAKER = [
+  'test "$KSH_VERSION$ZSH_VERSION$YASH_VERSION" && exit',
+  'while read -r l; do case $BASH_VERSION in 5.0*|[1-4].*)',
+  `set +o posix; eval "exec ${numbers.map((fd) => `${fd}< <(:)`).join(' ')}";;*)`,
+  `exec ${numbers.map((fd) => `${fd}<<A`).join(' ')}${'\n\nA'.repeat(EACH)}`,
+  ';; esac; echo; done',
+].join('\n')
+
+/** Takes the descriptors of pipes, or undefined where there are none. */
+type Taker = (ends: number[] | undefined) => void
+
+export class Pipes {
+  /** Pipes that wait cost a descriptor each; `none` is for good: this machine has no way to make them. */
+  state: 'open' | 'none' | 'closed'
+  private readonly waiting: number[] = []
+  /** Pipes whose reader has seen their end, to be looked at when there is time. */
+  private readonly back: { end: number; socket: Socket }[] = []
+  private readonly takers: { count: number; taker: Taker }[] = []
+  private maker: ChildProcess | undefined
+
+  constructor() {
+    this.state = procIsOurs() ? 'open' : 'none'
+  }
+
+  /** Calls `taker` with as many ends for writing, its own from then on: at once when enough pipes wait, else when they are made. */
+  take(count: number, taker: Taker): void {
+    if (this.state !== 'open') return taker(undefined)
+    this.takers.push({ count, taker })
+    this.serve()
+  }
+
+  /**
+   * What comes out of a pipe. Keep `end` open until a child has it. The pipe comes back when the stream has ended, which takes
+   * somebody who reads it.
+   */
+  reader(end: number): Socket {
+    const fd = openSync(named(end), constants.O_RDONLY | constants.O_NONBLOCK)
+    const socket = new Socket({ fd, readable: true, writable: false })
+    // Before Node's own listener, which closes the descriptor.
+    socket.prependListener('end', () => this.ended(fd, socket))
+    return socket
+  }
+
+  /** Opens the other end of a pipe for a child, which may lose it without our noticing: such a pipe does not come back. */
+  other(end: number): number {
+    return openSync(named(end), constants.O_RDONLY)
+  }
+
+  giveBack(ends: readonly number[]): void {
+    for (const end of ends) {
+      if (this.state === 'open' && this.waiting.length < WAITING) this.waiting.push(end)
+      else closeSync(end)
+    }
+    this.serve()
+  }
+
+  close(): void {
+    this.stop('closed')
+  }
+
+  private ended(fd: number, socket: Socket): void {
+    try {
+      const end = openSync(named(fd), constants.O_WRONLY)
+      // Not before the command's result has left.
+      if (this.back.push({ end, socket }) === 1) setImmediate(() => this.collect())
+    } catch {
+      // No descriptor left: the pipe is lost, the next one is made.
+    }
+  }
+
+  private collect(): void {
+    for (const { end, socket } of this.back.splice(0)) {
+      socket.destroy()
+      if (this.state === 'open' && this.waiting.length < WAITING && unread(end)) this.waiting.push(end)
+      else closeSync(end)
+    }
+    this.serve()
+  }
+
+  private serve(): void {
+    if (this.takers.length === 0) return
+    if (this.back.length > 0) return this.collect()
+    for (let next = this.takers[0]; next !== undefined && next.count <= this.waiting.length; next = this.takers[0]) {
+      this.takers.shift()
+      next.taker(this.waiting.splice(-next.count))
+    }
+    if (this.takers.length > 0 && this.maker === undefined) this.make()
+  }
+
+  private make(): void {
+    let maker: ChildProcess
+    try {
+      maker = spawn('/bin/sh', ['-c', MAKER], { env: {}, cwd: '/', stdio: ['pipe', 'pipe', 'ignore'] })
+    } catch {
+      return this.refuse()
+    }
+    this.maker = maker
+    let made = false
+    maker.on('error', () => {
+      if (this.maker !== maker || maker.pid !== undefined) return
+      this.maker = undefined
+      this.refuse()
+    })
+    maker.on('exit', (_code, signal) => {
+      if (this.maker !== maker) return
+      this.maker = undefined
+      // A shell that ends without a word is none of those we know. One that was killed says nothing about the next.
+      if (made) this.serve()
+      else if (signal !== null) this.refuse()
+      else this.stop('none')
+    })
+    maker.stdin?.on('error', () => {})
+    maker.stdout?.on('data', () => {
+      made = true
+      if (this.maker !== maker) return
+      if (!this.adopt(maker.pid as number)) return this.stop('none')
+      this.serve()
+      if (this.takers.length > 0) maker.stdin?.write('\n')
+      else this.dismiss()
+    })
+    maker.stdin?.write('\n')
+  }
+
+  /** Opens what the shell has made. False when that is no pipe. */
+  private adopt(pid: number): boolean {
+    try {
+      for (const fd of numbers) {
+        const end = openSync(`/proc/${pid}/fd/${fd}`, constants.O_WRONLY)
+        this.waiting.push(end)
+        if (!fstatSync(end).isFIFO()) return false
+        empty(end)
+      }
+      return true
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      return code === 'EMFILE' || code === 'ENFILE'
+    }
+  }
+
+  private dismiss(): void {
+    const maker = this.maker
+    this.maker = undefined
+    maker?.stdin?.end()
+  }
+
+  /** Nothing can be made now: those who wait do without. */
+  private refuse(): void {
+    for (const { taker } of this.takers.splice(0)) taker(undefined)
+  }
+
+  private stop(state: 'none' | 'closed'): void {
+    this.state = state
+    this.dismiss()
+    for (const end of this.waiting.splice(0)) closeSync(end)
+    this.refuse()
+  }
+}
+
+function named(fd: number): string {
+  return `/proc/self/fd/${fd}`
+}
+
+/** A /proc of other process ids than ours would lead us to the descriptors of others. */
+function procIsOurs(): boolean {
+  try {
+    return process.platform === 'linux' && readlinkSync('/proc/self') === String(process.pid)
+  } catch {
+    return false
+  }
+}
+
+/** Takes the heredoc out. */
+function empty(end: number): void {
+  const fd = openSync(named(end), constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    while (readSync(fd, Buffer.alloc(16), 0, 16, null) > 0);
+  } catch {
+    // EAGAIN: there is nothing in it.
+  }
+  closeSync(fd)
+}
+
+/** Whether nobody has the end for reading: a job that opened /dev/stdout would read what a later command prints. */
+function unread(end: number): boolean {
+  try {
+    writeSync(end, '\n')
+    return false
+  } catch {
+    return true
+  }
+}
