@@ -148,6 +148,7 @@ class OpensshConnection implements Connection {
     const stop = (this.options.clock ?? systemClock).after(LEAVE, () => exit.kill())
     await exit.exited
     stop()
+    await exit.destroy()
   }
 
   onClose(listener: () => void): void {

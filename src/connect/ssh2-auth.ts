@@ -1,4 +1,5 @@
 import { RametError, isRametError } from '../router/errors.ts'
+import { named, printable } from './ssh2-auth-text.ts'
 import { type SshKey, signatureAlgorithms } from './ssh-key.ts'
 import { type SshProtocol, dataToSign, publicKeyRequest, sendPublicKey } from './ssh2-protocol.ts'
 
@@ -310,16 +311,4 @@ export class Authenticator {
   describe(): string {
     return this.tried.join(', ')
   }
-}
-
-/** A key's error, with the target that it was for. */
-function named({ code, message, hint, cause }: RametError, name: string): RametError {
-  const text = message.startsWith(name) ? message : `${name}: ${message}`
-  return new RametError(code, text, { stage: 'auth', path: [name], outcome: 'not-sent', hint, cause })
-}
-
-/** Text from a server that may be shown on a terminal. */
-function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, '?').slice(0, 1000)
 }

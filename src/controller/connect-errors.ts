@@ -1,4 +1,4 @@
-import { isRametError, RametError, type Stage } from '../router/errors.ts'
+import { isRametError, RametError, type Stage, withOutcome } from '../router/errors.ts'
 
 /** For one who gives up waiting. */
 export function connectCancelled(path: readonly string[], stage: Stage, reason: unknown): RametError {
@@ -20,4 +20,10 @@ export function isNoNode(error: Error): boolean {
 /** The same error, with the stage at which it ended the attempt to connect. */
 export function atStage({ code, message, path, outcome, hint, cause }: RametError, stage: Stage): RametError {
   return new RametError(code, message, { stage, path, outcome, hint, cause })
+}
+
+/** What ends a context, for work that may have left: with the login goes everything that waited for it. */
+export function asWorkSees(cause: RametError, connecting: boolean, launched: boolean, stage: Stage): RametError {
+  const early = connecting && (!launched || stage === 'resolve' || stage === 'tcp' || stage === 'host-key')
+  return early ? cause : withOutcome(cause, 'unknown')
 }

@@ -2,6 +2,7 @@ import type { Call, CallOptions, Connecting, ConnectOptions, Context, ContextAct
 import type { Bundler } from './bundler.ts'
 import { CallPromise } from './call-promise.ts'
 import type { CodeGraph } from './code-graph.ts'
+import { connectCancelled } from './connect-errors.ts'
 import type { ContextCore } from './core.ts'
 import { runCommand } from './exec.ts'
 import { remoteModule } from './remote.ts'
@@ -98,7 +99,7 @@ export class Handle extends Actions implements Context {
     if (signal === undefined) return core.ready.then(() => this)
     return new Promise((resolve, reject) => {
       const abort = (): void => {
-        const error = core.cancelled(signal.reason)
+        const error = connectCancelled(core.path, core.stage(), signal.reason)
         reject(error)
         this.closing ??= --core.handles === 0 ? core.cancel(error) : Promise.resolve()
       }

@@ -1,4 +1,5 @@
 import { deferred } from '../base/deferred.ts'
+import { withinTime } from '../base/within-time.ts'
 import { BootPipe } from '../connect/boot.ts'
 import type { CommandLane } from '../connect/command.ts'
 import { LatePipe } from '../connect/late-pipe.ts'
@@ -7,13 +8,13 @@ import type { Connection } from '../connect/transport.ts'
 import { type CallOutcome, PendingCall } from '../router/call.ts'
 import { CodeLink, decodeNeed } from '../router/code-link.ts'
 import { decode } from '../router/codec.ts'
-import { RametError, type Stage, withOutcome } from '../router/errors.ts'
+import { RametError, type Stage } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { MAX_CODE, TYPE } from '../router/protocol.ts'
 import type { CallOptions, ContextInfo, LinkStats } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
-import { atStage, connectCancelled, interpreterNeeded, isNoNode } from './connect-errors.ts'
+import { asWorkSees, atStage, interpreterNeeded, isNoNode } from './connect-errors.ts'
 import { connectTimeout, ConnectTimer } from './connect-timer.ts'
 import type { CoreHome, CoreOptions } from './core-options.ts'
 import { ExecLane } from './exec-lane.ts'
@@ -23,6 +24,7 @@ import { LateLane } from './late-lane.ts'
 import { ContextLog } from './logs.ts'
 import { pingByCommand, Pings } from './pings.ts'
 import { remoteError } from './remote-errors.ts'
+import { Shipment } from './shipment.ts'
 import { ownModule, stubImage, version } from './stub-image.ts'
 
 /** How long a stub may take for its goodbye, in ms: its commands get 2 s after their TERM. */
@@ -54,7 +56,7 @@ export class ContextCore {
   private connection: Connection | undefined
   private rawLane: RawLane | undefined
   private readonly execLane: ExecLane
-  private readonly offered = { main: new Set<number>(), user: new Set<number>() }
+  private readonly shipment: Shipment
   private readonly pings = new Pings()
   private readonly timer: ConnectTimer
   /** Resolves when the connection is there, though it may still be logging in; or with nothing when there will be none. */
@@ -74,11 +76,12 @@ export class ContextCore {
     // Whoever waits for it hears of a failure; a call made on a connecting context hears of it by itself.
     this.ready.catch(() => {})
     this.runtime = options.runtime === 'raw' ? 'raw' : 'node'
+    this.shipment = new Shipment(home.library, this.id)
     this.log = new ContextLog(home.book, options.path, home.clock)
     this.execLane = new ExecLane({
       path: options.path,
       open: (message, handler) => home.router.open(this.id, message, handler, false, false),
-      execModule: () => this.ship(ownModule('exec'), false),
+      execModule: () => this.shipment.ship(this.code, ownModule('exec'), false),
       remoteError: (wire) => this.remoteError(wire),
     })
     if (this.runtime === 'node') this.openLink()
@@ -104,7 +107,7 @@ export class ContextCore {
     this.check()
     if (this.runtime === 'raw') throw interpreterNeeded(this.path)
     const user = options.isolate !== 'none'
-    const entry = this.ship(graph, user)
+    const entry = this.shipment.ship(this.code, graph, user)
     this.roundTrips++
     void new PendingCall(
       this.home.router,
@@ -172,7 +175,7 @@ export class ContextCore {
   private async goodbye(): Promise<void> {
     const connecting = this.state === 'connecting'
     const closed = this.error('closed', 'was closed', 'Connect again, and close it when its work is done.')
-    const forWork = this.asWorkSees(closed)
+    const forWork = asWorkSees(closed, this.state === 'connecting', this.stub !== undefined, this.stage())
     this.state = 'closed'
     this.lanes.reject(closed)
     this.became.reject(closed)
@@ -185,16 +188,11 @@ export class ContextCore {
       await this.unlinked.promise
       cancel()
     } else {
-      if (this.rawLane !== undefined && !connecting) await this.endCommands(this.rawLane)
+      if (this.rawLane !== undefined && !connecting) await withinTime(this.rawLane.close(), this.home.clock, GOODBYE)
       this.abort.abort(closed)
       this.link?.close()
     }
     await this.finish()
-  }
-
-  /** The error for one who gives up waiting for it. */
-  cancelled(reason: unknown): RametError {
-    return connectCancelled(this.path, this.stage(), reason)
   }
 
   /** Nobody waits for it any more. */
@@ -270,24 +268,16 @@ export class ContextCore {
   }
 
   /** Where connecting stands. */
-  private stage(): Stage {
+  stage(): Stage {
     if (this.connection === undefined) return 'resolve'
     if (this.connection.stage !== 'launch' || this.stub === undefined) return this.connection.stage
     return this.stub.state === 'booting' ? 'launch' : 'hello'
   }
 
-  /** Without an interpreter nobody there ends them when the connection does. */
-  private async endCommands(lane: RawLane): Promise<void> {
-    const { promise, resolve } = deferred<void>()
-    const cancel = this.home.clock.after(GOODBYE, resolve)
-    await Promise.race([lane.close(), promise])
-    cancel()
-  }
-
   private fail(cause: RametError): void {
     if (this.state === 'closed' || this.state === 'lost') return
     const connecting = this.state === 'connecting'
-    const forWork = this.asWorkSees(cause)
+    const forWork = asWorkSees(cause, connecting, this.stub !== undefined, this.stage())
     this.state = 'lost'
     this.lostBy = cause
     this.timer.close()
@@ -302,12 +292,6 @@ export class ContextCore {
     void this.finish()
   }
 
-  /** What ends the context, for work that may have left: with the login goes everything that waited for it. */
-  private asWorkSees(cause: RametError): RametError {
-    const early = this.state === 'connecting' && (this.stub === undefined || ['resolve', 'tcp', 'host-key'].includes(this.stage()))
-    return early ? cause : withOutcome(cause, 'unknown')
-  }
-
   /** Lets go of everything; resolves when nothing of it is left here. */
   private finish(): Promise<void> {
     return (this.finishing ??= this.letGo())
@@ -319,17 +303,6 @@ export class ContextCore {
     await this.connection?.close()
     this.log.close()
     this.home.ended(this.id)
-  }
-
-  private ship(graph: CodeGraph, user: boolean): number {
-    const { entry, offers } = this.home.library.number(graph)
-    const offered = user ? this.offered.user : this.offered.main
-    if (!offered.has(entry) && this.code !== undefined) {
-      const fresh = offers.filter(({ number }) => !offered.has(number))
-      for (const { number } of fresh) offered.add(number)
-      this.home.library.ship(this.code, this.id, user, fresh)
-    }
-    return entry
   }
 
   private remoteError(wire: unknown): Error {

@@ -38,8 +38,8 @@ export class Pipes {
   /** Pipes that wait cost a descriptor each; `none` is for good: this machine has no way to make them. */
   state: 'open' | 'none' | 'closed'
   private readonly waiting: number[] = []
-  /** Pipes whose reader has seen their end, to be looked at when there is time. */
-  private readonly back: { end: number; socket: Socket }[] = []
+  /** Pipes whose reader has seen their end, by the descriptor that kept them, to be looked at when there is time. */
+  private readonly back: number[] = []
   private readonly takers: { count: number; taker: Taker }[] = []
   private maker: ChildProcess | undefined
 
@@ -59,14 +59,29 @@ export class Pipes {
    * somebody who reads it.
    */
   reader(end: number): Socket {
-    const fd = openSync(named(end), constants.O_RDONLY | constants.O_NONBLOCK)
+    const kept = this.other(end)
+    let fd: number
+    try {
+      fd = openSync(named(end), constants.O_RDONLY | constants.O_NONBLOCK)
+    } catch (error) {
+      closeSync(kept)
+      throw error
+    }
     const socket = new Socket({ fd, readable: true, writable: false })
-    // Before Node's own listener, which closes the descriptor.
-    socket.prependListener('end', () => this.ended(fd, socket))
+    let over = false
+    const closed = (comesBack: boolean) => {
+      if (over) return
+      over = true
+      if (!comesBack) closeSync(kept)
+      // Not before the command's result has left.
+      else if (this.back.push(kept) === 1) setImmediate(() => this.collect())
+    }
+    socket.on('end', () => closed(true))
+    socket.on('close', () => closed(false))
     return socket
   }
 
-  /** Opens the other end of a pipe for a child, which may lose it without our noticing: such a pipe does not come back. */
+  /** Opens the other end, for reading. A pipe of which a child has that end does not come back: we could not tell when it is free. */
   other(end: number): number {
     return openSync(named(end), constants.O_RDONLY)
   }
@@ -83,20 +98,12 @@ export class Pipes {
     this.stop('closed')
   }
 
-  private ended(fd: number, socket: Socket): void {
-    try {
-      const end = openSync(named(fd), constants.O_WRONLY)
-      // Not before the command's result has left.
-      if (this.back.push({ end, socket }) === 1) setImmediate(() => this.collect())
-    } catch {
-      // No descriptor left: the pipe is lost, the next one is made.
-    }
-  }
-
   private collect(): void {
-    for (const { end, socket } of this.back.splice(0)) {
-      socket.destroy()
-      if (this.state === 'open' && this.waiting.length < WAITING && unread(end)) this.waiting.push(end)
+    for (const kept of this.back.splice(0)) {
+      const end = this.state === 'open' && this.waiting.length < WAITING ? reopened(kept) : undefined
+      closeSync(kept)
+      if (end === undefined) continue
+      if (unread(end)) this.waiting.push(end)
       else closeSync(end)
     }
     this.serve()
@@ -191,6 +198,15 @@ function procIsOurs(): boolean {
     return process.platform === 'linux' && readlinkSync('/proc/self') === String(process.pid)
   } catch {
     return false
+  }
+}
+
+/** The end for writing; undefined when no descriptor is left: then the pipe is lost, and another will be made. */
+function reopened(fd: number): number | undefined {
+  try {
+    return openSync(named(fd), constants.O_WRONLY)
+  } catch {
+    return undefined
   }
 }
 

@@ -75,7 +75,7 @@ export class Lane {
     const { NODE_OPTIONS: nodeOptions, ...env } = this.options.env
     this.state = 'running'
     const data: WorkerData = { id: router.id, path, maxMessage: router.maxMessage, nodeOptions, running: this.running }
-    const worker = new Worker(stub(), { eval: true, workerData: data, stdout: true, stderr: true, env: env as NodeJS.ProcessEnv, execArgv: [] })
+    const worker = new Worker(stub(), { eval: true, workerData: data, stdout: true, stderr: true, env, execArgv: [] })
     this.worker = worker
     const pipe = new PortPipe(worker, (message) => this.control(message as ToMain))
     worker.on('error', (error: Error) => {

@@ -7,6 +7,8 @@ import { LEVEL, type Level } from '../router/protocol.ts'
 
 /** Records kept while nobody listens; beyond, they are counted and dropped. */
 const KEPT = 1000
+/** Bytes that wait for a listener that is slow; beyond, records are counted and dropped. */
+const BACKLOG = 256 * 1024
 /** Records per second that leave at most, and how many at once: a flood must not take the link. */
 export const LOG_RATE = 2000
 /** What is said of dropped records when nothing follows them. */
@@ -16,7 +18,8 @@ export const DROPPED = 'lines were dropped'
 export class LogSender {
   private channel: Channel | undefined
   private early: Uint8Array[] = []
-  private blocked = false
+  /** Bytes sent since the channel last had credit to spare. */
+  private backlog = 0
   readonly limit: RateLimit
 
   constructor(clock: Clock) {
@@ -30,11 +33,11 @@ export class LogSender {
       message: (_bytes, credit) => channel.consumed(credit),
       end: () => {},
       reset: () => (this.channel = undefined),
-      writable: () => (this.blocked = false),
+      writable: () => (this.backlog = 0),
     }
     const early = this.early
     this.early = []
-    for (const message of early) this.blocked = !channel.send(message)
+    for (const message of early) this.pass(channel, message)
   }
 
   /**
@@ -48,8 +51,7 @@ export class LogSender {
 
   /** The same when the limit has been asked already. */
   send(level: Level, source: string, text: string, fields?: string): void {
-    // A listener that is slow, or none yet: what would wait is counted instead.
-    if (this.blocked || (this.channel === undefined && this.early.length >= KEPT)) {
+    if (this.backlog > BACKLOG || (this.channel === undefined && this.early.length >= KEPT)) {
       this.limit.drop(1)
       return
     }
@@ -58,6 +60,11 @@ export class LogSender {
     if (fields !== undefined) record.push(fields.length > LINE ? '{"fields":"too long"}' : fields)
     const message = encode(record)
     if (this.channel === undefined) this.early.push(message)
-    else this.blocked = !this.channel.send(message)
+    else this.pass(this.channel, message)
+  }
+
+  /** To be short of credit is nothing unusual: the way may be needed for something else. */
+  private pass(channel: Channel, message: Uint8Array): void {
+    this.backlog = channel.send(message) ? 0 : this.backlog + message.length
   }
 }

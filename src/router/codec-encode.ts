@@ -287,22 +287,12 @@ function bigint(value: bigint): void {
 /**
  * One value as bytes that the caller owns: no later encode touches them.
  *
- * Carried: what JSON carries, and undefined (a property or an item; a hole becomes it), NaN, ±Infinity, -0, lone surrogates,
- * bigint, Date, RegExp, Map, Set, ArrayBuffer, DataView, typed arrays (a Buffer arrives as a Uint8Array), errors (as the
- * standard class that `name` says, with message, stack, code, cause and own properties). Class instances and objects without
- * prototype arrive as plain objects of their own enumerable properties. `toJSON` means nothing here. An object that is met
- * twice arrives twice; named properties of an array, symbol keys and lastIndex of a RegExp stay behind.
- *
  * Throws RametError: `options.code` with the path of what cannot travel (functions, symbols, cycles, promises, streams, weak
  * collections, boxed primitives, objects that name a class by Symbol.toStringTag, getters that throw); 'message-too-large'.
  */
 export function encode(value: unknown, options: EncodeOptions = {}): Uint8Array {
   const outer = busy ? { buf, pos, depth, cost, limit, trail, line } : undefined
-  if (outer) {
-    buf = Buffer.allocUnsafeSlow(1024)
-    trail = []
-    line = []
-  }
+  if (outer) [buf, trail, line] = [Buffer.allocUnsafeSlow(1024), [], []]
   busy = true
   pos = depth = 0
   cost = MAX_COST

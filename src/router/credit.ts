@@ -112,9 +112,8 @@ export class ReceiveWindow {
     return this.outstanding >= 0
   }
 
-  /** Bytes arrived that belong to a message which is not whole. */
+  /** Bytes arrived, and count as used up, that belong to a message which is not whole. */
   gather(bytes: number): void {
-    this.unread -= bytes
     this.gathered += bytes
   }
 

@@ -55,9 +55,12 @@ for (const { name, here, server: start, options, transport } of kinds) {
       context = await connect()
     })
     afterAll(async () => {
-      await ramet.close()
-      await leaks(...(server === undefined ? [] : [server]))
-      await server?.stop()
+      try {
+        await ramet.close()
+        await leaks(...(server === undefined ? [] : [server]))
+      } finally {
+        await server?.stop()
+      }
     })
 
     test('says what it is', async () => {

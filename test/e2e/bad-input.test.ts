@@ -55,13 +55,16 @@ describe.skipIf(!haveSshd)('bad input, while another target of the same controll
     running = good.exec('sleep 0.3; echo well')
   })
   afterEach(async () => {
-    expect(await running).toMatchObject({ stdout: 'well\n', exitCode: 0 })
-    expect(await good.call((a: number) => a + 1, 41)).toBe(42)
-    expect(ramet.stats().links).toHaveLength(1)
-    // What failed has left nothing behind at the servers it was tried on, though the controller is still there.
-    for (const server of servers) await expect.poll(() => childrenOf(server.pid), { timeout: 8000 }).toEqual([])
-    await ramet.close()
-    for (const server of servers.splice(0)) await server.stop()
+    try {
+      expect(await running).toMatchObject({ stdout: 'well\n', exitCode: 0 })
+      expect(await good.call((a: number) => a + 1, 41)).toBe(42)
+      // What failed has left nothing behind, here and at the servers it was tried on, though the controller is still there.
+      await expect.poll(() => ramet.stats().links.map(({ to }) => to), { timeout: 8000 }).toEqual(good.path)
+      for (const server of servers) await expect.poll(() => childrenOf(server.pid), { timeout: 8000 }).toEqual([])
+    } finally {
+      await ramet.close()
+      for (const server of servers.splice(0)) await server.stop()
+    }
     await leaks(home)
   })
   afterAll(() => home.stop())
@@ -250,7 +253,7 @@ sys.stdin.read()`], { stdio: ['pipe', 'pipe', 'inherit'] })
     })
 
     test('a login script that waits for ever', async () => {
-      const server = await use(startSshd({ bashrc: 'sleep 1000\n' }))
+      const server = await use(startSshd({ bashrc: 'sleep 10\n' }))
       const error = await refused(targetOf(server).slice(6), { ...loginTo(server), timeout: 1000 })
       expect(error).toMatchObject({ code: 'connect-timeout', stage: 'launch', outcome: 'not-sent' })
     })

@@ -147,7 +147,7 @@ describe.each(['20.20.2', '12.22.12'] as const)('code on Node %s', (version) => 
     test('an export that is not there is named, and those that are', async () => {
       const error = await thrown(context.use<{ sub(): number }>(files.path('counter.ts')).sub())
       expect(error).toMatchObject({ code: 'export-missing', message: expect.stringContaining("'sub'"), hint: 'It exports: add, total.', path: context.path })
-      expect(await thrown(context.use<{ toString(): number }>(files.path('counter.ts')).toString() as never)).toMatchObject({ code: 'export-missing' })
+      expect(await thrown(context.use<{ toString(): number }>(files.path('counter.ts')).toString())).toMatchObject({ code: 'export-missing' })
     })
 
     test('a function that captures variables is refused before anything is sent, naming them', async () => {
@@ -207,7 +207,7 @@ describe.each(['20.20.2', '12.22.12'] as const)('code on Node %s', (version) => 
       expect(await small.context.exec('echo well')).toMatchObject({ stdout: 'well\n' })
       expect(await small.context.exec('echo well')).toMatchObject({ stdout: 'well\n' })
       // The next Worker needs all that the last one had.
-      expect(await thrown(use('b', 'worker').exit() as never)).toMatchObject({ code: 'worker-exited' })
+      expect(await thrown(use('b', 'worker').exit())).toMatchObject({ code: 'worker-exited' })
       expect(await Promise.all(['a', 'b', 'c'].map((name) => use(name, 'worker').name()))).toEqual(['a', 'b', 'c'])
       // One graph must fit.
       expect(await thrown(use('all', 'worker').name())).toMatchObject({ code: 'module-failed', outcome: 'not-sent', hint: expect.stringContaining('limits.code') })
@@ -252,7 +252,7 @@ describe.each(['20.20.2', '12.22.12'] as const)('code on Node %s', (version) => 
       await files.write('x/same.ts', text)
       await files.write('y/same.ts', text)
       for (const name of ['x/same.ts', 'y/same.ts', 'x/same.ts']) {
-        const error = await thrown(context.use<{ fails(): void }>(files.path(name)).fails() as never)
+        const error = await thrown(context.use<{ fails(): void }>(files.path(name)).fails())
         expect((error.cause as Error).stack).toContain(`${files.path(name)}:2:9`)
       }
     })

@@ -450,7 +450,8 @@ describe.skipIf(!haveSshd)('SSH as people have it', () => {
       expectHelpful(error, targetOf(server).slice(6))
       await expect.poll(() => context.state).toBe('lost')
       expect(await failure(context.exec('true'))).toMatchObject({ code: 'link-lost' })
-      process.kill(pid, 'SIGKILL')
+      // Without anybody of ours there it goes on.
+      process.kill(-pid, 'SIGKILL')
     })
   })
 })

@@ -79,6 +79,7 @@ export class StubPair {
   async close(): Promise<void> {
     this.link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
     await until(() => this.exits.length > 0)
+    if (this.exits[0] !== 0) throw new Error(`the stub ended with ${this.exits[0]}`)
     this.root.close()
   }
 

@@ -1,0 +1,28 @@
+import type { CodeLink } from '../router/code-link.ts'
+import type { CodeGraph } from './code-graph.ts'
+import type { Library } from './library.ts'
+
+/** What of the library one context has been offered, on its main thread and in its Worker. */
+export class Shipment {
+  private readonly library: Library
+  private readonly id: number
+  private readonly offered = { main: new Set<number>(), user: new Set<number>() }
+
+  /** `id`: the context's. */
+  constructor(library: Library, id: number) {
+    this.library = library
+    this.id = id
+  }
+
+  /** Offers what the context has not been offered yet, and returns the number of the graph's entry. */
+  ship(code: CodeLink | undefined, graph: CodeGraph, user: boolean): number {
+    const { entry, offers } = this.library.number(graph)
+    const offered = user ? this.offered.user : this.offered.main
+    if (!offered.has(entry) && code !== undefined) {
+      const fresh = offers.filter(({ number }) => !offered.has(number))
+      for (const { number } of fresh) offered.add(number)
+      this.library.ship(code, this.id, user, fresh)
+    }
+    return entry
+  }
+}
