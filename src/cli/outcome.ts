@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { isRametError } from '../router/errors.ts'
 import type { ExecResult, ContextInfo } from '../controller/api.ts'
 
@@ -105,7 +106,7 @@ function partialBody(error: unknown): Body | undefined {
 /** Causes come from remote code: their depth and their types are not ours. */
 function causeOf(value: unknown, depth = 0): Cause | undefined {
   if (value === undefined || value === null || depth > 8) return undefined
-  if (typeof value !== 'object') return { name: 'Error', message: String(value), code: undefined, stack: undefined, cause: undefined }
+  if (typeof value !== 'object') return { name: 'Error', message: typeof value === 'string' ? value : inspect(value), code: undefined, stack: undefined, cause: undefined }
   const { name, message, code, stack, cause } = value as Record<string, unknown>
   const text = (part: unknown): string | undefined => typeof part === 'string' ? part : undefined
   return { name: text(name) ?? 'Error', message: text(message) ?? '', code: text(code), stack: text(stack), cause: causeOf(cause, depth + 1) }

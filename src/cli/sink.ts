@@ -25,7 +25,7 @@ export class StreamSink implements Sink {
   }
 
   get isTTY(): boolean {
-    return this.#stream.isTTY === true
+    return  this.#stream.isTTY
   }
 
   get columns(): number {

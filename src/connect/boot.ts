@@ -147,7 +147,12 @@ export class BootPipe implements Pipe {
           hint: 'Log in by hand and try: sh -c "command -v node". Where no shell is to be had, jump through the machine instead.',
           cause,
         })
+      default:
+        return this.unexplained(end, cause)
     }
+  }
+
+  private unexplained(end: ProcessEnd, cause: Error | undefined): RametError {
     const how = end.signal !== null ? `by ${end.signal}` : end.exitCode !== null ? `with exit code ${end.exitCode}` : 'without a word'
     const said = this.lastLine()
     return this.error('boot-eof', 'launch', `ended the session ${how} before the stub ran${said === '' ? '' : `; it said: ${said}`}`, {

@@ -199,7 +199,7 @@ export class RawCommand implements RunningCommand {
 
   private noisy(bytes: Buffer): void {
     if (!this.noise.add(bytes) || this.refusal !== undefined) return
-    this.refusal = this.error('boot-noise', `login scripts printed more than ${NOISE_MAX} bytes before the command${this.noise}`, {
+    this.refusal = this.error('boot-noise', `login scripts printed more than ${NOISE_MAX} bytes before the command${this.noise.toString()}`, {
       stage: 'launch', hint: 'Make the account\'s login scripts silent where no terminal is attached.',
     })
     // The command may be on its way already: it is ended before it is given up.
@@ -244,7 +244,7 @@ export class RawCommand implements RunningCommand {
     const refused = this.refused()
     if (refused !== undefined) return this.fail(refused)
     if (this.leader === undefined || this.report === undefined) {
-      return this.fail(this.error('launch-failed', `the command could not be started${this.noise}`, {
+      return this.fail(this.error('launch-failed', `the command could not be started${this.noise.toString()}`, {
         stage: 'launch', hint: 'The target needs /bin/sh.',
       }))
     }
@@ -261,7 +261,7 @@ export class RawCommand implements RunningCommand {
     if (isRametError(cause) && cause.code === 'launch-failed' && !this.marked.stderr) return this.notOpened(cause)
     const { name } = this.around
     if (how.exitCode !== null && !this.marked.stderr) {
-      return this.fail(this.error('launch-failed', `the login shell ended with exit code ${how.exitCode} before it ran the command${this.noise}`, {
+      return this.fail(this.error('launch-failed', `the login shell ended with exit code ${how.exitCode} before it ran the command${this.noise.toString()}`, {
         stage: 'launch', cause, hint: `Check that the account may run commands: ssh ${name} true`,
       }))
     }

@@ -18,13 +18,13 @@ export interface TcpTarget {
  */
 export function dialTcp(target: TcpTarget, signal?: AbortSignal): Promise<StreamPipe> {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason)
+    if (signal?.aborted) return reject(signal.reason as Error)
     let stage: Stage = isIP(target.host) === 0 ? 'resolve' : 'tcp'
     target.onStage?.(stage)
     const socket = connect({ host: target.host, port: target.port, noDelay: true })
     const abort = (): void => {
       socket.destroy()
-      reject(signal?.reason)
+      reject(signal?.reason as Error)
     }
     const failed = (error: NodeJS.ErrnoException): void => {
       signal?.removeEventListener('abort', abort)

@@ -57,7 +57,7 @@ export class Actions implements ContextActions {
     )
   }
 
-  call<Args extends unknown[], Result>(fn: (...args: Args) => Result, ...args: Args): ReturnType<ContextActions['call']> & Call<never> {
+  call<Args extends unknown[], Result>(fn: (...args: Args) => Result, ...args: Args): Call<never> {
     const source = String(fn)
     const name = fn.name === '' ? 'function' : fn.name
     return new CallPromise((resolve, reject) => {

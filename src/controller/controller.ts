@@ -79,7 +79,7 @@ export class Controller implements AsyncDisposable {
       use: actions.use.bind(actions),
       call: actions.call.bind(actions),
       with: (callOptions: CallOptions) => actions.with(callOptions),
-    }) as unknown as Connecting
+    })
   }
 
   /** What every link carried so far. */

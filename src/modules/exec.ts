@@ -241,7 +241,7 @@ class Command {
     // The number of a group whose leader was collected may belong to somebody else, unless members are left.
     if (this.state !== 'running' && !(this.state === 'exited' && this.killer !== undefined)) return
     try {
-      process.kill(-this.pid, signal as NodeJS.Signals)
+      process.kill(-this.pid, signal)
     } catch {
       // The group is gone, or the name is no signal of this system.
     }

@@ -83,7 +83,7 @@ class Start {
     const at = process.hrtime()
     let child: ChildProcess
     try {
-      child = spawn(file, args, { cwd: this.cwd(), env: this.environment() as NodeJS.ProcessEnv, detached: true, stdio: this.streams.stdio })
+      child = spawn(file, args, { cwd: this.cwd(), env: this.environment(), detached: true, stdio: this.streams.stdio })
     } catch (error) {
       return failed(error as NodeJS.ErrnoException)
     }

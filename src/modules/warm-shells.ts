@@ -114,7 +114,7 @@ export class WarmShells {
     let child: ChildProcess
     try {
       streams = new Streams(pipes, ends, 'pipe')
-      child = spawn('/bin/sh', ['-c', WAIT], { cwd, env: env as NodeJS.ProcessEnv, detached: true, stdio: streams.stdio })
+      child = spawn('/bin/sh', ['-c', WAIT], { cwd, env: env, detached: true, stdio: streams.stdio })
     } catch {
       this.state = 'closed'
       streams?.close()

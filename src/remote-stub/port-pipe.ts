@@ -28,7 +28,7 @@ export class PortPipe implements Pipe {
     if (this.state === 'closed') return
     // A view would take its whole 64 KiB slab along; a copy of its own can be handed over without another copy.
     const copy = bytes.slice()
-    this.port.postMessage(copy, [copy.buffer as ArrayBuffer])
+    this.port.postMessage(copy, [copy.buffer])
   }
 
   pause(): void {}

@@ -42,7 +42,7 @@ export function unpackTexts(pack: Uint8Array): Uint8Array[] {
   if (!Array.isArray(texts) || !texts.every((text) => text instanceof Uint8Array)) {
     throw new RametError('protocol-error', 'a pack of modules holds something else')
   }
-  return texts as Uint8Array[]
+  return texts
 }
 
 export interface OfferMessage {

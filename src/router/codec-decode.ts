@@ -125,7 +125,7 @@ function error(): Error {
   // Only the standard classes, and only as prototypes: nothing of a class's own is run.
   const standard = /^(Eval|Range|Reference|Syntax|Type|URI|Aggregate)Error$/.test(name) &&
     (globalThis as unknown as Record<string, ErrorConstructor | undefined>)[name]
-  if (standard) Object.setPrototypeOf(result, standard.prototype as object)
+  if (standard) Object.setPrototypeOf(result, standard.prototype)
   else if (name !== 'Error') define(result, 'name', name, false)
   define(result, 'stack', stack, false)
   for (const enumerable of [false, true]) {

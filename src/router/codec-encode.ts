@@ -23,7 +23,7 @@ let trail: Key[] = []
 let line: object[] = []
 
 /** Thrown by whatever stops an encode; `why` has the reason: words that follow the path, or TOO_LARGE. */
-const STOP = {}
+const STOP = new Error('encode stopped')
 const TOO_LARGE = ''
 let why = TOO_LARGE
 
@@ -198,7 +198,7 @@ function other(value: object): void {
     let entry = 0
     nested(EXT_MAP, () => {
       const level = depth++
-      for (const pair of Array.from(value as Map<unknown, unknown>)) {
+      for (const pair of Array.from(value)) {
         for (const part of pair) {
           trail[level] = --entry
           write(part)
@@ -209,7 +209,7 @@ function other(value: object): void {
   } else if (types.isSet(value)) {
     nested(EXT_SET, () => {
       const level = depth++
-      Array.from(value as Set<unknown>).forEach((item, i) => {
+      Array.from(value).forEach((item, i) => {
         trail[level] = i
         write(item)
       })

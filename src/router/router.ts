@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import { Channel, type ChannelHandler } from './channel.ts'
 import { decode, encode } from './codec.ts'
 import { Budget } from './credit.ts'
-import { type ErrorCode, RametError, withOutcome } from './errors.ts'
+import { RametError, withOutcome } from './errors.ts'
 import type { Frame } from './frame.ts'
 import { Link, type LinkOptions, type LinkOwner } from './link.ts'
 import type { Pipe } from './pipe.ts'
@@ -284,7 +284,7 @@ export class Router implements LinkOwner {
     }
     const where = link.path.join(' > ')
     const unknown = reason === 'worker-exited' || reason === 'link-lost' || reason === 'overflow'
-    return new RametError(reason as ErrorCode, text === '' ? `${where} ended the call: ${reason}` : `${where}: ${text}`, {
+    return new RametError(reason, text === '' ? `${where} ended the call: ${reason}` : `${where}: ${text}`, {
       path: link.path,
       outcome: unknown ? 'unknown' : 'failed',
     })

@@ -205,7 +205,7 @@ export class FlowTree {
     for (const { down, up } of this.conversations) {
       for (const { unread, channel } of [down, up]) {
         // One message may be larger than the room that it began in.
-        const bytes = unread.reduce((sum, { credit }) => sum + credit, 0) - Math.max(0, ...unread.map(({ credit }) => credit))
+        const bytes = unread.reduce((sum, one) => sum + one.size, 0) - Math.max(0, ...unread.map((one) => one.size))
         const most = Math.min(channel?.['window']?.size ?? INITIAL_CREDIT, MAX_WINDOW)
         if (bytes > most) found.push(`a reader was made to keep ${bytes} bytes, with a window of ${most}`)
       }
@@ -273,6 +273,7 @@ export class FlowTree {
     }
     // The opening is used up by the engine.
     conversation.down.message(message, 0)
+    conversation.down.unread = []
     conversation.acceptor.pump()
   }
 }

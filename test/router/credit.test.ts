@@ -96,14 +96,14 @@ describe('a receive window', () => {
     for (let i = 0; i < 10; i++) {
       window.received(4096)
       window.gather(4096)
-      window.consumed(4096, 1000, 10)
+      window.consumed(4096, 1000 * (i + 1), 10)
       expect(window.due).toBe(4096)
       window.outstanding += 4096
     }
     expect(window.whole()).toBe(40_960)
     window.received(4096)
     expect(window.due).toBe(0)
-    window.consumed(40_960 + 4096, 9000, 10)
+    window.consumed(40_960 + 4096, 20_000, 10)
     expect(window.due).toBe(4096)
   })
 
