@@ -6,7 +6,7 @@ import type { RametError } from '../router/errors.ts'
 export interface Limits {
   /** Largest argument list or result of one call, encoded. Default 64 MiB. */
   message: number
-  /** Bytes under way or waiting per link to a child. Default 4 MiB. */
+  /** Bytes under way per link to a child, in each direction. Default 4 MiB, at most 8 MiB. */
   link: number
   /** Bytes of module text that one context keeps in RAM. Default 64 MiB. */
   code: number

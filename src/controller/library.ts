@@ -1,4 +1,6 @@
 import { type CodeLink, type Offer, packTexts } from '../router/code-link.ts'
+import { RametError } from '../router/errors.ts'
+import { MAX_QUEUED } from '../router/protocol.ts'
 import type { CodeGraph, CodeModule } from './code-graph.ts'
 import { indexSources, lookupIn, type Source, type SourceLookup } from './stacks.ts'
 
@@ -61,6 +63,8 @@ export class Library {
   /** Answers a NEED: texts that this link has been offered, and no others. */
   resend(code: CodeLink, hashes: readonly string[]): boolean {
     if (!hashes.every((hash) => code.wasSent(hash) && this.modules.has(hash))) return false
+    const { path, queued } = code.link
+    if (queued.bytes > MAX_QUEUED) throw new RametError('overflow', `${path.join(' > ')} asks for code and takes none`, { path })
     code.push(hashes, this.pack(hashes))
     return true
   }

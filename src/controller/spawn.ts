@@ -66,7 +66,16 @@ function outputStream(running: RunningCommand): OutputStream {
     readable,
     take(bytes) {
       if (over || readable.destroyed) return running.consumed(bytes.length)
-      if (readable.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))) running.consumed(bytes.length)
+      let more = true
+      try {
+        more = readable.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+      } catch (error) {
+        // A listener of the program's threw. That is its own uncaught error, and no fault of the target's.
+        process.nextTick(() => {
+          throw error
+        })
+      }
+      if (more) running.consumed(bytes.length)
       else owed += bytes.length
     },
     finish(error) {

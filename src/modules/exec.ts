@@ -52,7 +52,7 @@ class Command {
   private draining = false
   private killer: ReturnType<typeof setTimeout> | undefined
   private killed = false
-  private group: Group | undefined
+  private group = new Group(0)
   private giveUpAt = 0
 
   constructor(channel: ServiceChannel, host: ServiceHost, request: CommandRequest) {
@@ -83,6 +83,7 @@ class Command {
   private begin(child: Child, startedAt: [number, number]): void {
     this.child = child
     this.pid = child.pid
+    this.group = new Group(child.pid)
     this.startedAt = startedAt
     this.state = 'running'
     this.host.processes.add(this.pid)
@@ -157,7 +158,7 @@ class Command {
    */
   private settle(): void {
     if (this.state !== 'exited' || this.draining) return
-    if (this.killer !== undefined && this.group?.lives() === true) return this.awaitGroup()
+    if (this.ending() && this.group.lives()) return this.awaitGroup()
     if (this.open === 0 || this.reset) return this.end()
     if (this.paused) return
     this.draining = true
@@ -218,7 +219,6 @@ class Command {
 
   private terminate(grace: number): void {
     if (this.state !== 'running' || this.killed) return
-    this.group ??= new Group(this.pid)
     if (this.killer !== undefined) clearTimeout(this.killer)
     this.killer = setTimeout(() => {
       this.killed = true
@@ -227,6 +227,11 @@ class Command {
     }, grace)
     this.kill('SIGTERM')
     this.kill('SIGCONT') // A stopped process does not see TERM.
+  }
+
+  /** The whole group was told to end, by us or by the stub. */
+  private ending(): boolean {
+    return this.killer !== undefined || this.host.processes.state !== 'open'
   }
 
   /** The leader has ended and the group was told to: what is left of it is killed when the grace is over. */

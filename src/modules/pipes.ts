@@ -41,9 +41,12 @@ export class Pipes {
   /** Pipes whose reader has seen their end, by the descriptor that kept them, to be looked at when there is time. */
   private readonly back: number[] = []
   private readonly takers: { count: number; taker: Taker }[] = []
+  private readonly shell: readonly string[]
   private maker: ChildProcess | undefined
 
-  constructor() {
+  /** `shell`: the argv of one that takes `-c`. */
+  constructor(shell: readonly string[] = ['/bin/sh']) {
+    this.shell = shell
     this.state = procIsOurs() ? 'open' : 'none'
   }
 
@@ -120,9 +123,10 @@ export class Pipes {
   }
 
   private make(): void {
+    const [file = '', ...args] = this.shell
     let maker: ChildProcess
     try {
-      maker = spawn('/bin/sh', ['-c', MAKER], { env: {}, cwd: '/', stdio: ['pipe', 'pipe', 'ignore'] })
+      maker = spawn(file, [...args, '-c', MAKER], { env: {}, cwd: '/', stdio: ['pipe', 'pipe', 'ignore'] })
     } catch {
       return this.refuse()
     }
@@ -145,28 +149,24 @@ export class Pipes {
     maker.stdout?.on('data', () => {
       made = true
       if (this.maker !== maker) return
-      if (!this.adopt(maker.pid as number)) return this.stop('none')
-      this.serve()
-      if (this.takers.length > 0) maker.stdin?.write('\n')
-      else this.dismiss()
+      this.made(maker, maker.pid as number)
     })
     maker.stdin?.write('\n')
   }
 
-  /** Opens what the shell has made. False when that is no pipe. */
-  private adopt(pid: number): boolean {
+  /** Opens what the shell has made, and asks for more if that is not enough. */
+  private made(maker: ChildProcess, pid: number): void {
     try {
-      for (const fd of numbers) {
-        const end = openSync(`/proc/${pid}/fd/${fd}`, constants.O_WRONLY)
-        this.waiting.push(end)
-        if (!fstatSync(end).isFIFO()) return false
-        empty(end)
-      }
-      return true
+      for (const fd of numbers) this.waiting.push(adopted(`/proc/${pid}/fd/${fd}`))
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      return code === 'EMFILE' || code === 'ENFILE'
+      if (code !== 'EMFILE' && code !== 'ENFILE') return this.stop('none')
+      this.dismiss()
+      return this.refuse()
     }
+    this.serve()
+    if (this.takers.length > 0) maker.stdin?.write('\n')
+    else this.dismiss()
   }
 
   private dismiss(): void {
@@ -210,9 +210,21 @@ function reopened(fd: number): number | undefined {
   }
 }
 
-/** Takes the heredoc out. */
-function empty(end: number): void {
-  const fd = openSync(named(end), constants.O_RDONLY | constants.O_NONBLOCK)
+/** The end for writing of the pipe of that name, with nothing in it. Throws when it is no pipe. */
+function adopted(name: string): number {
+  const end = openSync(name, constants.O_WRONLY)
+  try {
+    if (!fstatSync(end).isFIFO()) throw new Error(`${name} is no pipe`)
+    empty(openSync(named(end), constants.O_RDONLY | constants.O_NONBLOCK))
+    return end
+  } catch (error) {
+    closeSync(end)
+    throw error
+  }
+}
+
+/** Takes the heredoc out, and closes the descriptor. */
+function empty(fd: number): void {
   try {
     while (readSync(fd, Buffer.alloc(16), 0, 16, null) > 0);
   } catch {
@@ -221,7 +233,10 @@ function empty(end: number): void {
   closeSync(fd)
 }
 
-/** Whether nobody has the end for reading: a job that opened /dev/stdout would read what a later command prints. */
+/**
+ * Whether nobody has the end for reading: a job that opened /dev/stdout would read what a later command prints. (So would for a
+ * moment the shell that made it, if it has not ended yet: then the pipe is lost, and another will be made.)
+ */
 function unread(end: number): boolean {
   try {
     writeSync(end, '\n')

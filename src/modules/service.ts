@@ -23,6 +23,8 @@ export interface ServiceChannel {
 
 /** The children of the stub that must not outlive it. */
 export interface ProcessTable {
+  /** Not `open` once the stub ends: every group has got TERM then, and stays registered for as long as a member runs. */
+  readonly state: 'open' | 'ending' | 'closed'
   /** Registers the leader of a process group; the stub signals the group when its parent is gone. */
   add(groupLeader: number): void
   delete(groupLeader: number): void

@@ -20,7 +20,7 @@ export class Streams {
   readonly stdio: ('ignore' | 'pipe' | number)[]
   private readonly theirs: number[]
   private readonly stdin: Socket | undefined
-  private readonly outputs: readonly [Socket, Socket] | undefined
+  private readonly outputs: Socket[] = []
 
   /** `ends`: of two pipes, or of three when stdin is to be one, too. Throws when no descriptor is left. */
   constructor(pipes: Pipes, ends: readonly number[] | undefined, stdin: 'ignore' | 'pipe') {
@@ -36,7 +36,8 @@ export class Streams {
         this.stdio[0] = pipes.other(input)
         this.theirs.push(this.stdio[0])
       }
-      this.outputs = [pipes.reader(out), pipes.reader(err)]
+      this.outputs.push(pipes.reader(out))
+      this.outputs.push(pipes.reader(err))
     } catch (error) {
       this.close()
       throw error
@@ -46,7 +47,7 @@ export class Streams {
   /** The child has been started: its ends are its own now. */
   handOn(child: ChildProcess): Child {
     this.closeTheirs()
-    const [stdout, stderr] = this.outputs ?? [child.stdout as Readable, child.stderr as Readable]
+    const [stdout = child.stdout as Readable, stderr = child.stderr as Readable] = this.outputs
     const stdin = this.stdin ?? child.stdin ?? undefined
     // A child may end or close its stdin before it has read everything.
     stdin?.on('error', () => {})
@@ -57,7 +58,7 @@ export class Streams {
   close(): void {
     this.closeTheirs()
     this.stdin?.destroy()
-    for (const output of this.outputs ?? []) output.resume()
+    for (const output of this.outputs) output.resume()
   }
 
   private closeTheirs(): void {

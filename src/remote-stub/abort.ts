@@ -23,8 +23,16 @@ class SmallSignal {
     if (this.aborted) return
     this.aborted = true
     this.reason = reason
-    this.onabort?.()
-    for (const listener of this.listeners) listener()
+    for (const listener of [this.onabort, ...this.listeners]) {
+      try {
+        listener?.()
+      } catch (error) {
+        // As in newer Nodes: whoever aborts is not to blame.
+        process.nextTick(() => {
+          throw error
+        })
+      }
+    }
   }
 }
 

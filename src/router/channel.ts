@@ -100,7 +100,7 @@ export class Channel implements SendingHome, Borrower {
   /** Gives up the channel and tells the peer. True when the peer has not even heard of it: nothing of it ran. */
   reset(reason: Reason, text = ''): boolean {
     if (this.state === 'closed') return false
-    const unheard = this.link.withdraw(this.peer, this.home.id, this.id)
+    const unheard = this.link.withdraw(this.peer, this.home.id, this.id).size > 0
     this.close()
     if (!unheard) this.home.sendReset(this.link, this.peer, this.id, this.flags, reason, text)
     return unheard

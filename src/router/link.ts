@@ -3,7 +3,7 @@ import { Budget } from './credit.ts'
 import { RametError } from './errors.ts'
 import { type Frame, FrameReader, writeFrame } from './frame.ts'
 import type { Pipe } from './pipe.ts'
-import { HEADER_SIZE, MAX_CONTROL, MAX_LINK, NEIGHBOUR, TYPE } from './protocol.ts'
+import { HEADER_SIZE, MAX_CONTROL, MAX_LINK, MAX_QUEUED, NEIGHBOUR, TYPE } from './protocol.ts'
 import type { FrameType } from './protocol.ts'
 import { NO_BYTES } from '../base/bytes.ts'
 import { SendQueue } from './send-queue.ts'
@@ -25,7 +25,7 @@ export interface LinkOptions {
   clock: Clock
   /** For messages: the path of the context at the far end. */
   path: readonly string[]
-  /** Bytes granted or under way to contexts behind it; default MAX_LINK. */
+  /** Bytes granted or under way to contexts behind it; default MAX_LINK, at most half of what a link keeps queued. */
   budget?: number | undefined
   processBudget?: Budget | undefined
   /** Runs `flush` when the current tick's work is done. Default process.nextTick, after which promise jobs have run too. */
@@ -83,8 +83,9 @@ export class Link {
     this.clock = options.clock
     this.path = options.path
     this.schedule = options.schedule ?? process.nextTick
-    this.down = new Budget(options.budget ?? MAX_LINK, options.processBudget)
-    this.up = new Budget(options.budget ?? MAX_LINK, options.processBudget)
+    const budget = Math.min(options.budget ?? MAX_LINK, MAX_QUEUED / 2)
+    this.down = new Budget(budget, options.processBudget)
+    this.up = new Budget(budget, options.processBudget)
     this.deliver = (frame) => this.receive(frame)
   }
 
@@ -139,12 +140,12 @@ export class Link {
 
   /** Passes a frame on as it came. A RESET takes back what waits of its channel, and goes no further when that was all. */
   forward(frame: Frame): void {
-    if (frame.type === TYPE.RESET && this.withdraw(frame.dst, frame.src, frame.channel)) return
+    if (frame.type === TYPE.RESET && this.withdraw(frame.dst, frame.src, frame.channel).size > 0) return
     this.send(frame.type, frame.flags, frame.window, frame.dst, frame.src, frame.channel, frame.payload)
   }
 
-  /** Takes back every waiting frame of a channel. True when its OPEN was among them: the peer has heard nothing. */
-  withdraw(dst: number, src: number, channel: number): boolean {
+  /** Takes back every waiting frame of a channel, or of all between two contexts. Returns those of which the peer has heard nothing. */
+  withdraw(dst: number, src: number, channel?: number): Set<number> {
     return this.queue.withdraw(dst, src, channel)
   }
 

@@ -115,11 +115,14 @@ export class Router implements LinkOwner {
 
   /** Forgets a context and ends its channels. */
   removeRoute(id: number, cause: RametError): void {
+    const unheard = this.routes.get(id)?.withdraw(id, this.id)
     this.routes.delete(id)
     const channels = this.channels.get(id)
     if (channels === undefined) return
     this.channels.delete(id)
-    this.lose(channels.values(), cause)
+    // Of those whose OPEN still waited in our own queue it is known that nothing ran.
+    const unsent = withOutcome(cause, 'not-sent')
+    for (const channel of channels.values()) channel.lose(unheard?.has(channel.id) === true ? unsent : cause)
   }
 
   close(): void {
@@ -158,7 +161,9 @@ export class Router implements LinkOwner {
     this.lanes.delete(link)
     if (link === this.parent) this.parent = undefined
     for (const [id, route] of this.routes) if (route === link) this.removeRoute(id, cause)
-    for (const channels of this.channels.values()) this.lose([...channels.values()].filter((channel) => channel.link === link), cause)
+    for (const channels of this.channels.values()) {
+      for (const channel of channels.values()) if (channel.link === link) channel.lose(cause)
+    }
     this.owner.lost(link, cause)
   }
 
@@ -189,12 +194,6 @@ export class Router implements LinkOwner {
 
   sendReset(link: Link, dst: number, channel: number, flags: number, reason: Reason, text: string): void {
     this.resetFrame(link, dst, this.id, channel, flags, reason, text)
-  }
-
-  /** Ends channels without a word to their peers. Of those whose OPEN still waited in our own queue it is known that nothing ran. */
-  private lose(channels: Iterable<Channel>, cause: RametError): void {
-    const unsent = withOutcome(cause, 'not-sent')
-    for (const channel of channels) channel.lose(channel.link.withdraw(channel.peer, this.id, channel.id) ? unsent : cause)
   }
 
   /** Bytes of a link's budget (or of the process's) are waited for: whoever holds some idly gives them back. */

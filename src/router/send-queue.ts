@@ -80,19 +80,19 @@ export class SendQueue {
     return frame
   }
 
-  /** Takes back every frame of a channel. True when its OPEN was among them. */
-  withdraw(dst: number, src: number, channel: number): boolean {
-    if (this.bytes === 0) return false
-    let opened = false
+  /** Takes back every frame of a channel, or of all between two contexts. Returns the channels whose OPEN was among them. */
+  withdraw(dst: number, src: number, channel?: number): Set<number> {
+    const opened = new Set<number>()
+    if (this.bytes === 0) return opened
+    const fits = (frame: Waiting): boolean => frame.dst === dst && frame.src === src && (channel === undefined || frame.channel === channel)
     for (const waiting of this.interactive) {
-      if (waiting.channel === channel && waiting.dst === dst && waiting.src === src && waiting.payload !== undefined) {
-        if (waiting.type === TYPE.OPEN) opened = true
+      if (waiting.payload !== undefined && fits(waiting)) {
+        if (waiting.type === TYPE.OPEN) opened.add(waiting.channel)
         this.bytes -= waiting.payload.length + HEADER_SIZE
         waiting.payload = undefined
       }
     }
-    const queue = this.bulk.get(keyOf(dst, src, channel))
-    if (queue !== undefined) this.drop(queue)
+    for (const queue of this.bulk.values()) if (fits(queue.frames.peek() as Frame)) this.drop(queue)
     // Nobody would come to clear away what was withdrawn.
     if (this.bytes === 0) this.clear()
     return opened

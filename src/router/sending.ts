@@ -52,11 +52,21 @@ export class Sending implements Borrower {
 
   /** Sends a message from `at` on, as credit allows. `last`: DATA, or END for the one that ends this direction. */
   message(bytes: Uint8Array, at: number, last: FrameType): void {
+    const size = bytes.length
+    const { blocked } = this
+    if (last === TYPE.DATA && at === 0 && size <= MAX_BULK && size <= this.credit && this.idle && size <= (this.budget?.free ?? size)) {
+      // Most messages of a stream are small, and nothing is in their way.
+      this.credit -= this.borrow(size, 0)
+      this.home.frame(TYPE.DATA, 0, bytes)
+      return
+    }
     this.waiting.push({ bytes, at, last })
     // Whoever is sending now hears by the answer; a call in between would find it half done.
     this.blocked = false
     this.pump()
     this.blocked = !this.idle
+    // What an earlier message waited for has come with this one.
+    if (blocked && this.idle) this.home.sent(false)
   }
 
   /** The receiver grants more. False when that is more than any window. */

@@ -11,7 +11,7 @@ const WINDOW = 256 * 1024
 /** A host whose process table remembers what is in it. */
 export function testHost(environment: Record<string, string | undefined> = process.env): ServiceHost & { groups: Set<number> } {
   const groups = new Set<number>()
-  return { groups, environment, processes: { add: (pid) => void groups.add(pid), delete: (pid) => void groups.delete(pid) } }
+  return { groups, environment, processes: { state: 'open', add: (pid) => void groups.add(pid), delete: (pid) => void groups.delete(pid) } }
 }
 
 /** The exec module at the other end of a channel in RAM, one event-loop turn away. */

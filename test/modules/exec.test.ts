@@ -1,6 +1,10 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { shellText } from '../../src/connect/command.ts'
+import { EXEC_TAG, shellText } from '../../src/connect/command.ts'
+import type { CommandRequest } from '../../src/connect/command.ts'
+import type { ExecError, ExecOptions, ExecResult } from '../../src/controller/api.ts'
+import { run } from '../../src/modules/exec.ts'
+import type { ServiceChannel } from '../../src/modules/service.ts'
 import { placeOf } from '../../src/modules/place.ts'
 import { Pipes } from '../../src/modules/pipes.ts'
 import { WarmShells, warmLine } from '../../src/modules/warm-shells.ts'
@@ -17,6 +21,15 @@ function alive(pid: number): boolean {
   } catch {
     return false
   }
+}
+
+function textOf(lane: ServiceLane, command: string, options: ExecOptions = {}): Promise<ExecResult> {
+  return runCommand(lane, command, options, context) as Promise<ExecResult>
+}
+
+/** Long enough for descriptors to be closed that are no longer used. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -93,9 +106,98 @@ describe('the exec module', () => {
     process.kill(Number(result.stdout), 'SIGKILL')
   })
 
+  test('a timeout does not wait for what has ended and is not collected', async () => {
+    // A child of the group whose parent has left it and never looks: a zombie, as orphans are where there is no init.
+    const script = 'fork or exec qw(sleep 60); setpgrp(0, 0); syswrite STDOUT, $$; sleep 60'
+    const startedAt = Date.now()
+    const error = await runCommand(newLane(), `perl -e '${script}' & sleep 61`, { timeout: 300 }, context).catch((caught: unknown) => caught as ExecError)
+    expect(error).toMatchObject({ code: 'timeout', result: { signal: 'SIGTERM' } })
+    // The grace is 2 s.
+    expect(Date.now() - startedAt).toBeLessThan(1500)
+    process.kill(Number((error as ExecError).result.stdout), 'SIGKILL')
+  })
+
+  test('keeps a group registered while the stub ends, until none of it runs', async () => {
+    const lane = newLane()
+    const child = spawnCommand(lane, '(trap "" TERM; echo $$; sleep 60; sleep 60) & sleep 61', {}, context)
+    await new Promise((resolve) => child.stdout.once('data', resolve))
+    const pid = await child.pid
+    Object.assign(lane.host.processes, { state: 'ending' })
+    process.kill(-pid, 'SIGTERM')
+    await until(() => !alive(pid))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect([...lane.host.groups]).toContain(pid)
+    process.kill(-pid, 'SIGKILL')
+    await until(() => !lane.host.groups.has(pid))
+    expect(await child.exited).toEqual({ exitCode: null, signal: 'SIGTERM' })
+  })
+
+  test('sends the output of a command together with its end, and at once when somebody watches', async () => {
+    // No time passes, so that nothing leaves because of it.
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const events: string[] = []
+    const start = (request: CommandRequest) => new Promise<void>((resolve) => {
+      const channel: ServiceChannel = {
+        onMessage: undefined, onEnd: undefined, onReset: undefined, onWritable: undefined,
+        send: (message) => {
+          events.push(`${message[0]} ${message[0] === EXEC_TAG.started ? 'pid' : Buffer.from(message).toString('latin1', 1)}`)
+          if (events.length === 2) channel.onMessage?.(Buffer.from([EXEC_TAG.stdin, 10]))
+          return true
+        },
+        end: () => {
+          events.push('end')
+          resolve()
+        },
+        fail: () => resolve(), consumed() {},
+      }
+      ;(run as (...args: unknown[]) => void)(channel, testHost(), request)
+    })
+    await start({ command: 'echo a; sleep 0.05; echo b; sleep 0.05; echo c >&2; sleep 0.05; echo d >&2', stdin: false })
+    expect(events.splice(0)).toEqual([`${EXEC_TAG.stdout} a\nb\n`, `${EXEC_TAG.stderr} c\nd\n`, 'end'])
+    await start({ command: 'echo a; read x; echo b', live: true })
+    expect(events).toEqual([`${EXEC_TAG.started} pid`, `${EXEC_TAG.stdout} a\n`, `${EXEC_TAG.stdout} b\n`, 'end'])
+  })
+
   test('works in the root directory where the home directory is missing', async () => {
     const lane = newLane({ ...process.env, HOME: '/no/such/home' })
     expect((await runCommand(lane, 'pwd; cd ..', {}, context)).stdout).toBe('/\n')
+  })
+})
+
+describe.skipIf(process.platform !== 'linux')('the streams of a command', () => {
+  const byName = 'cat </dev/stdin; echo out >/dev/stdout; echo err >/dev/stderr'
+
+  test('can be opened by their names, in a new shell, a waiting one, and with a stdin', async () => {
+    const lane = newLane()
+    expect(await runCommand(lane, byName, {}, context)).toMatchObject({ stdout: 'out\n', stderr: 'err\n', exitCode: 0 })
+    await until(() => lane.host.groups.size === 2)
+    const waiting = [...lane.host.groups]
+    const { stdout, stderr } = await textOf(lane, `echo $$; ${byName}`)
+    expect(waiting).toContain(Number.parseInt(stdout))
+    expect([stdout.replace(/^\d+\n/, ''), stderr]).toEqual(['out\n', 'err\n'])
+    expect(await runCommand(lane, byName, { stdin: 'in\n' }, context)).toMatchObject({ stdout: 'in\nout\n', stderr: 'err\n', exitCode: 0 })
+    expect(await runCommand(lane, ['sh', '-c', byName], { stdin: 'in\n', cwd: '/' }, context)).toMatchObject({ stdout: 'in\nout\n', stderr: 'err\n' })
+  })
+
+  test('are pipes, and /dev/null where nothing is to be read, however many commands run at once', async () => {
+    const lane = newLane()
+    const kinds = 'for f in 0 1 2; do readlink /proc/$$/fd/$f | cut -c1-9; done'
+    const results = await Promise.all(Array.from({ length: 12 }, () => textOf(lane, kinds)))
+    for (const { stdout } of results) expect(stdout.split('\n').map((line) => line.slice(0, 6))).toEqual(['/dev/n', 'pipe:[', 'pipe:[', ''])
+    const { stdout } = await textOf(lane, kinds, { stdin: 'x' })
+    expect(stdout.split('\n').map((line) => line.slice(0, 6))).toEqual(['pipe:[', 'pipe:[', 'pipe:[', ''])
+  })
+
+  test('a command that cannot be started costs no descriptor', async () => {
+    const lane = newLane()
+    const failing = () => runCommand(lane, ['/no/such/program'], { stdin: 'x' }, context).catch(() => {})
+    for (let i = 0; i < 3; i++) await failing()
+    await turns()
+    const before = readdirSync('/proc/self/fd').length
+    for (let i = 0; i < 20; i++) await failing()
+    await turns()
+    // What one round of the maker adds and not used yet may be more than before.
+    expect(readdirSync('/proc/self/fd').length).toBeLessThan(before + 12)
   })
 })
 

@@ -1,8 +1,12 @@
+import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
+import type { CodeGraph } from '../../src/controller/code-graph.ts'
+import { Library } from '../../src/controller/library.ts'
 import type { Channel } from '../../src/router/channel.ts'
+import { CodeLink } from '../../src/router/code-link.ts'
 import { decode } from '../../src/router/codec.ts'
 import { encodeFrame, type Frame, FrameReader } from '../../src/router/frame.ts'
-import { FLAG, MAX_WINDOW, REASON, TYPE } from '../../src/router/protocol.ts'
+import { FLAG, MAX_QUEUED, MAX_WINDOW, REASON, TYPE } from '../../src/router/protocol.ts'
 import { FlowTree, NOTHING_UNDER_WAY, type Plan } from '../helpers/flow-tree.ts'
 import { CHILD, NOTHING, Pair } from '../helpers/pair.ts'
 import { settle } from '../helpers/test-clock.ts'
@@ -72,6 +76,11 @@ describe('a link that is short of bytes', () => {
     const pair = new Pair({ make: (size: number) => new Uint8Array(size) }, { budget: 8 * KIB })
     expect(await pair.call('make', [500_000])).toHaveLength(500_000)
     expect(await pair.leftovers()).toEqual(NOTHING)
+  })
+
+  it('has at most half of what its queue holds under way, whatever limits.link says', () => {
+    const pair = new Pair({}, { budget: 1e9 })
+    expect([pair.down.down.free, pair.down.up.free]).toEqual([MAX_QUEUED / 2, MAX_QUEUED / 2])
   })
 
   it('carries a hundred large arguments at once, each in its turn', async () => {
@@ -256,6 +265,24 @@ describe('a link\'s queue', () => {
   })
 })
 
+describe('code', () => {
+  it('is not sent again to a child that asks for it without end and takes none', async () => {
+    const pair = new Pair()
+    const library = new Library()
+    const module = { key: 'k', hash: 'ab'.repeat(32), name: 'big.js', text: randomBytes(2_000_000).toString('hex'), imports: [] }
+    const { offers } = library.number({ entry: 'k', modules: new Map([['k', module]]) } as unknown as CodeGraph)
+    const code = new CodeLink(pair.down)
+    library.ship(code, CHILD, true, offers)
+    pair.rootPipe.hold()
+    let sent = 0
+    const ask = (): void => {
+      for (; sent < 100; sent++) expect(library.resend(code, [module.hash])).toBe(true)
+    }
+    expect(ask).toThrow(expect.objectContaining({ code: 'overflow', path: ['web1'] }) as Error)
+    expect(sent).toBeLessThan(20)
+  })
+})
+
 describe('a hop', () => {
   it('takes back a call that is given up while it waits there, and passes no RESET on before its OPEN', async () => {
     const tree = new FlowTree(1024 * KIB)
@@ -283,42 +310,5 @@ describe('a hop', () => {
     tree.release()
     expect(await tree.run(() => tree.conversations.every(({ over }) => over))).toBe(true)
     expect(tree.leftovers).toEqual(NOTHING_UNDER_WAY)
-  })
-})
-
-describe('a function whose result has a will of its own', () => {
-  const fails = async (make: () => unknown): Promise<unknown> => {
-    const pair = new Pair({ odd: make, fine: () => 1 })
-    const error: unknown = await pair.call('odd').catch((thrown: unknown) => thrown)
-    expect(await pair.call('fine')).toBe(1)
-    expect([pair.lost, pair.childLost]).toEqual([[], []])
-    expect(await pair.leftovers()).toEqual(NOTHING)
-    return error
-  }
-  const refuse = (): never => {
-    throw new RangeError('not like this')
-  }
-
-  it.each([
-    ['a getter `then`', () => Object.defineProperty({}, 'then', { get: refuse })],
-    // oxlint-disable-next-line no-thenable
-    ['a method `then`', () => ({ then: refuse })],
-    ['a method Symbol.asyncIterator', () => ({ [Symbol.asyncIterator]: refuse })],
-    ['a method Symbol.asyncIterator, later', async () => ({ [Symbol.asyncIterator]: refuse })],
-    ['a getter Symbol.asyncIterator', () => Object.defineProperty({}, Symbol.asyncIterator, { get: refuse })],
-  ])('%s that throws fails its call and no other', async (_what, make) => {
-    expect(await fails(make)).toMatchObject({ name: 'RangeError', message: 'not like this' })
-  })
-
-  it.each([
-    ['throws', refuse],
-    ['returns no promise', () => ({ done: true, value: undefined })],
-  ])('may have an iterator whose return() %s, and keeps its link', async (_what, back) => {
-    const iterator = { next: async () => ({ done: false, value: 1 }), return: back, [Symbol.asyncIterator]: () => iterator }
-    const pair = new Pair({ odd: () => iterator, fine: () => 1 })
-    for await (const item of (await pair.call('odd')) as AsyncIterable<unknown>) if (item === 1) break
-    await settle()
-    expect(await pair.call('fine')).toBe(1)
-    expect(await pair.leftovers()).toEqual(NOTHING)
   })
 })

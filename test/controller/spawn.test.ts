@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest'
+import type { CommandEnd, RunningCommand } from '../../src/connect/command.ts'
+import { spawnCommand } from '../../src/controller/spawn.ts'
+import { settle } from '../helpers/test-clock.ts'
+
+describe('a spawned command', () => {
+  it('whose output a listener of the program throws at is that program\'s uncaught error, and nobody else\'s', async () => {
+    let consumed = 0
+    const running = {
+      state: 'running',
+      onOutput: undefined,
+      onWritable: undefined,
+      pid: Promise.resolve(1),
+      ended: new Promise<CommandEnd>(() => {}),
+      consumed: (bytes: number) => (consumed += bytes),
+    } as unknown as RunningCommand
+    const { stdout } = spawnCommand({ start: () => running }, 'cat', {}, { path: ['web1'] } as never)
+    stdout.on('data', () => {
+      throw new RangeError('mine')
+    })
+    await settle(2)
+    const listeners = process.rawListeners('uncaughtException') as ((error: Error) => void)[]
+    process.removeAllListeners('uncaughtException')
+    const uncaught: Error[] = []
+    process.on('uncaughtException', (error) => uncaught.push(error))
+    try {
+      expect(() => running.onOutput?.('stdout', new Uint8Array(100))).not.toThrow()
+      await settle(2)
+    } finally {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of listeners) process.on('uncaughtException', listener)
+    }
+    expect(uncaught).toMatchObject([{ name: 'RangeError', message: 'mine' }])
+    expect(consumed).toBe(100)
+  })
+})
