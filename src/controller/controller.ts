@@ -45,7 +45,10 @@ export class Controller implements AsyncDisposable {
         neighbour: (frame: Frame, link: Link) => this.coreOf(link)?.neighbour(frame),
         lost: (link: Link, cause: RametError) => this.coreOf(link)?.lost(cause),
         responsive: (link: Link, responsive: boolean) => this.coreOf(link)?.responsive(responsive),
-        refused: (message: string, link: Link) => book.write('warn', { context: link.path.join(' > '), code: 'not-allowed' }, message),
+        refused: (message: string, link: Link) => {
+          // What was on its way from a context that has just been closed is no attack.
+          if (this.coreOf(link)?.state !== 'closed') book.write('warn', { context: link.path.join(' > '), code: 'not-allowed' }, message)
+        },
       },
       { id: ROOT, clock, maxMessage: options.limits?.message },
     )

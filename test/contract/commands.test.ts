@@ -387,8 +387,10 @@ function contract(openLane: () => Promise<OpenLane>): void {
       await new Promise((resolve) => child.stdout.once('readable', resolve))
       child.kill('SIGUSR1')
       expect(await child.exited).toEqual({ exitCode: 4, signal: null })
-      const second = spawnCommand(lane, 'sleep 60', {}, context)
-      await second.pid
+      // dash loses a SIGINT that comes in the moment before it becomes the command: wait until the command itself runs.
+      const second = spawnCommand(lane, ['cat'], {}, context)
+      second.stdin.write('ready')
+      await new Promise((resolve) => second.stdout.once('readable', resolve))
       second.kill('SIGINT')
       expect(await second.exited).toEqual({ exitCode: null, signal: 'SIGINT' })
     })
