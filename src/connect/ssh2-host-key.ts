@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import { RametError, isRametError } from '../router/errors.ts'
+import { fingerprint } from './key-blob.ts'
 
 /** What a host-key verifier gets to see. */
 export interface OfferedHostKey {
@@ -85,9 +85,4 @@ export class HostKeyGate {
       hint: 'Compare the fingerprint with the server\'s own (ssh-keygen -l) and add the key to known_hosts; a verifier must return true, not a promise.',
     })
   }
-}
-
-/** 'SHA256:…' without padding, as OpenSSH prints it. */
-export function fingerprint(blob: Uint8Array): string {
-  return `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`
 }
