@@ -11,8 +11,8 @@ export interface HostKeyPolicy {
   hash: boolean
   /** Path of the context, for errors. */
   path: readonly string[]
-  /** A first key was accepted, but could not be saved. */
-  notSaved(error: unknown): void
+  /** A first key was accepted and is being saved; rejects when it could not be. */
+  saving(work: Promise<unknown>): void
 }
 
 /**
@@ -20,7 +20,7 @@ export interface HostKeyPolicy {
  * 'host-key-revoked', which name the file, the line and both fingerprints.
  */
 export function hostKeyPolicy(policy: HostKeyPolicy): (key: OfferedHostKey) => boolean {
-  const { mode, known, saveTo, alias, hash, path, notSaved } = policy
+  const { mode, known, saveTo, alias, hash, path, saving } = policy
   return (key) => {
     const verdict = known.check(key.host, key.port, key.blob, { alias })
     // A revoked key is one that somebody else may hold: no mode accepts it.
@@ -28,7 +28,7 @@ export function hostKeyPolicy(policy: HostKeyPolicy): (key: OfferedHostKey) => b
     if (verdict.status === 'known' || mode === 'ignore') return true
     if (verdict.status === 'changed') throw changed(verdict, path)
     if (mode === 'enforce') throw unknown(verdict, path, saveTo)
-    if (saveTo !== undefined) appendKnownHost(saveTo, key.host, key.port, key.blob, { alias, hash }).catch(notSaved)
+    if (saveTo !== undefined) saving(appendKnownHost(saveTo, key.host, key.port, key.blob, { alias, hash }))
     return true
   }
 }

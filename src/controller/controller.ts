@@ -130,7 +130,8 @@ export class Controller implements AsyncDisposable {
       node: options.node,
       keepalive: options.keepalive,
       timeout: options.timeout ?? CONNECT_TIMEOUT,
-      reach: (signal, prompting) => this.reach(address, { ...options, prompt: options.prompt ?? this.options.prompt }, { name, path, clock: this.clock, signal, prompting, book: this.home.book }),
+      reach: (signal, prompting, unfinished) =>
+        this.reach(address, { ...options, prompt: options.prompt ?? this.options.prompt }, { name, path, clock: this.clock, signal, prompting, unfinished, book: this.home.book }),
     })
     this.cores.set(core.id, core)
     if (key !== undefined) this.pool.set(key, core)

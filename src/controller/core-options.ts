@@ -26,5 +26,5 @@ export interface CoreOptions {
   /** ms for all stages; time spent at prompts is not counted. */
   timeout: number
   /** Reaches the target. Its `waiting` reports a prompt's begin and end. */
-  reach(signal: AbortSignal, prompting: (now: boolean) => void): Promise<Connection>
+  reach(signal: AbortSignal, prompting: (now: boolean) => void, unfinished: (work: Promise<unknown>) => void): Promise<Connection>
 }

@@ -49,6 +49,9 @@ export class ContextCore {
   private closing: Promise<void> | undefined
   private finishing: Promise<void> | undefined
   private readonly abort = new AbortController()
+  private readonly remoteError = (wire: unknown): Error => remoteError(wire, this.path, this.home.library)
+  /** What was begun on the way here and must not be cut short: a host key that is being saved. */
+  private readonly unfinished: Promise<unknown>[] = []
   private readonly log: ContextLog
   private readonly pipe = new LatePipe()
   private link: Link | undefined
@@ -82,7 +85,7 @@ export class ContextCore {
       path: options.path,
       open: (message, handler) => home.router.open(this.id, message, handler, false, false),
       execModule: () => this.shipment.ship(this.code, ownModule('exec'), false),
-      remoteError: (wire) => this.remoteError(wire),
+      remoteError: this.remoteError,
     })
     if (this.runtime === 'node') this.openLink()
     this.lanes.promise.catch(() => {})
@@ -203,7 +206,7 @@ export class ContextCore {
 
   private async reach(): Promise<void> {
     try {
-      const connection = await this.options.reach(this.abort.signal, (now) => this.timer.prompting(now))
+      const connection = await this.options.reach(this.abort.signal, (now) => this.timer.prompting(now), (work) => this.unfinished.push(work))
       this.connection = connection
       if (this.state !== 'connecting') {
         await connection.close()
@@ -301,12 +304,9 @@ export class ContextCore {
     this.timer.close()
     await this.reaching
     await this.connection?.close()
+    await Promise.all(this.unfinished)
     this.log.close()
     this.home.ended(this.id)
-  }
-
-  private remoteError(wire: unknown): Error {
-    return remoteError(wire, this.path, this.home.library)
   }
 
   private check(): void {

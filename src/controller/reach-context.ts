@@ -9,5 +9,7 @@ export interface ReachContext {
   signal: AbortSignal
   /** Called with true while a person is asked, and with false afterwards. */
   prompting(now: boolean): void
+  /** Work that has to end before the context counts as closed. It never rejects. */
+  unfinished(work: Promise<unknown>): void
   book: LogBook
 }

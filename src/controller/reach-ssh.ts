@@ -101,7 +101,10 @@ function verifier(config: SshConfig, options: ConnectOptions, known: KnownHosts,
     alias: config.hostKeyAlias,
     hash: config.hashKnownHosts,
     path: context.path,
-    notSaved: (error) => context.book.write('warn', { context: context.path.join(' > ') }, `the host key could not be saved: ${(error as Error).message}`),
+    saving: (work) => {
+      const failed = (error: Error): void => context.book.write('warn', { context: context.path.join(' > ') }, `the host key could not be saved: ${error.message}`)
+      context.unfinished(work.catch(failed))
+    },
   })
 }
 
