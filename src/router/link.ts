@@ -66,7 +66,6 @@ export class Link {
   private at = 0
   private scheduled = false
   /** What waits leaves, and then our end of the pipe ends. */
-  private ending = false
   private readonly queue = new SendQueue()
   private cancelTimer: (() => void) | undefined
   private heard = false
@@ -159,12 +158,6 @@ export class Link {
   /** Closes at once; what is queued is lost. */
   close(cause = new RametError('closed', `the link to ${this.path.join(' > ')} was closed here`, { path: this.path })): void {
     this.die(cause)
-  }
-
-  /** Ends our side once what waits has left: for an orderly goodbye. */
-  end(): void {
-    this.ending = true
-    this.flush()
   }
 
   private read(bytes: Uint8Array): void {
@@ -287,7 +280,6 @@ export class Link {
       this.write()
       // A pipe may have passed on at once what it was given; only one that holds more than LEAD will call drain().
     } while (this.queue.bytes > 0 && this.pipe.pending <= LEAD)
-    if (this.ending && this.queue.bytes === 0) this.pipe.end()
   }
 
   private die(cause: RametError): void {

@@ -243,26 +243,6 @@ describe('a link\'s queue', () => {
     for (let i = 0; i < 100; i++) expect(open().reset('cancelled')).toBe(true)
     expect(pair.down.queued.frames).toBe(0)
   })
-
-  it('leaves before the link\'s end, and nothing is written behind that', async () => {
-    const pair = new Pair()
-    pair.rootPipe.hold()
-    for (let i = 0; i < 10; i++) pair.down.send(TYPE.DATA, 0, 0, CHILD, 1, 1, new Uint8Array(32_000))
-    pair.down.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
-    let writtenAtEnd = -1
-    const end = pair.rootPipe.end.bind(pair.rootPipe)
-    pair.rootPipe.end = () => {
-      writtenAtEnd = pair.rootPipe.written.length
-      end()
-    }
-    pair.down.end()
-    expect(writtenAtEnd).toBe(-1)
-    pair.rootPipe.release()
-    await settle()
-    const types = framesOf(pair.rootPipe.written).map(({ type }) => type)
-    expect([types.filter((type) => type === TYPE.DATA).length, types.includes(TYPE.GOAWAY)]).toEqual([10, true])
-    expect(writtenAtEnd).toBe(pair.rootPipe.written.length)
-  })
 })
 
 describe('code', () => {
