@@ -68,7 +68,8 @@ export async function buildModules() {
   const { metafile } = await build({ ...options, format: 'esm', write: false })
   const parts = new Set(Object.values(metafile.inputs).flatMap(input => input.imports.map(entry => entry.path)))
   const entries = Object.values(metafile.outputs).filter(output => output.exports.length > 0).map(output => output.entryPoint).filter(entry => !parts.has(entry))
-  const result = await build({ ...options, entryPoints: entries, write: false })
+  // What makes a stub a hop is no service of its own, but is sent the same way.
+  const result = await build({ ...options, entryPoints: [...entries, source + 'remote-stub/parent.ts'], entryNames: '[name]', write: false })
   await mkdir(dist + 'modules', { recursive: true })
   for (const file of result.outputFiles) await writeWhole(file.path, file.contents)
   const written = result.outputFiles.map(file => ({ file: basename(file.path), bytes: file.contents.length }))

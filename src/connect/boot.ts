@@ -8,6 +8,8 @@ import type { Connection, ProcessEnd, RemoteProcess } from './transport.ts'
 
 export interface BootOptions {
   version: string
+  /** Who controls, for the launch line. Default: the account and host of this process. */
+  owner?: string | undefined
   /** The compressed stub. */
   stub: Uint8Array
   node?: string | readonly string[] | undefined
@@ -49,9 +51,9 @@ export class BootPipe implements Pipe {
   }
 
   private launchLine(nonce: string): string {
-    const { version, stub, node } = this.options
+    const { version, owner, stub, node } = this.options
     try {
-      return launchLine({ version, stubSize: stub.length, nonce, node })
+      return launchLine({ version, owner, stubSize: stub.length, nonce, node })
     } catch (cause) {
       throw this.error('config-invalid', 'launch', `cannot be started with that node: ${(cause as Error).message}`, {
         hint: 'Name a path without quotes, backslashes, exclamation marks and control characters.', cause })

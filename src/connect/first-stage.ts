@@ -23,9 +23,9 @@ const FIND_NODE = [
   'f(){ for p in "$@"; do [ -x "$p" ] && n=$p; done; }',
   'n=$(command -v node 2>/dev/null) || n=$(command -v nodejs 2>/dev/null)',
   // A shim starts a shell of its own for each run, and may ask which version is meant.
-  'case "$n" in */shims/*|*/.volta/*|"") n=; f /snap/bin/node "$HOME"/.local/bin/node "$HOME"/n/bin/node ' +
-    '"$HOME"/.local/share/mise/installs/node/*/bin/node "$HOME"/.asdf/installs/nodejs/*/bin/node "$HOME"/.volta/tools/image/node/*/bin/node ' +
-    '"$HOME"/.local/share/fnm/node-versions/*/installation/bin/node "$HOME"/.nvm/versions/node/*/bin/node ' +
+  'case "$n" in */shims/*|*/.volta/*|"") n=; f /snap/bin/node ~/.local/bin/node ~/n/bin/node ' +
+    '~/.local/share/mise/installs/node/*/bin/node ~/.asdf/installs/nodejs/*/bin/node ~/.volta/tools/image/node/*/bin/node ' +
+    '~/.local/share/fnm/node-versions/*/installation/bin/node ~/.nvm/versions/node/*/bin/node ' +
     '/opt/node*/bin/node /usr/local/bin/node /usr/bin/node;; esac',
   `[ "$n" ] || { echo "ramet: no node in $PATH" >&2; exit ${EXIT.NO_NODE}; }`,
 ].join('; ')
@@ -34,6 +34,8 @@ const FIND_GIVEN = `command -v "$1" >/dev/null 2>&1 || { echo "ramet: no $1 in $
 
 export interface LaunchOptions {
   version: string
+  /** Who controls: letters, digits and ._@-, at most 64. Default: the account and host of this process. */
+  owner?: string | undefined
   /** Bytes of the compressed stub. */
   stubSize: number
   /** 16 random bytes, hex. */
@@ -47,29 +49,26 @@ export interface LaunchOptions {
  * redirections stand inside `sh`, since the login shell's syntax for them is unknown. It begins with a remark for whoever
  * reads `ps`.
  */
-export function launchLine({ version, stubSize, nonce, node }: LaunchOptions): string {
-  const remark = `: ramet ${version} for ${controllerName()}`
+export function launchLine({ version, owner = controllerName(), stubSize, nonce, node }: LaunchOptions): string {
+  const title = `ramet ${version} for ${owner}`
   const words = node === undefined ? [] : typeof node === 'string' ? [node] : [...node]
   const start = words.length === 0 ? '"$n"' : '"$@"'
   const sh = [
-    remark,
+    `: ${title}`,
     's=$1 h=$2 i=$3; shift 3',
     words.length === 0 ? FIND_NODE : FIND_GIVEN,
     // Agents and debuggers in NODE_OPTIONS are meant for other programs; the stub hands both on to its children.
     'export RAMET_NODE_OPTIONS="$NODE_OPTIONS" RAMET_NODE_V8_COVERAGE="$NODE_V8_COVERAGE"; unset NODE_OPTIONS NODE_V8_COVERAGE',
-    `exec ${start} -e "$s" "${title(version)}" "$h" "$i" 3<&0 4>&1 </dev/null >&2`,
+    `exec ${start} -e "$s" "${title}" "$h" "$i" 3<&0 4>&1 </dev/null >&2`,
   ].join('; ')
   const half = nonce.length / 2
   const args = [firstStage(stubSize), nonce.slice(0, half), nonce.slice(half), ...words].map((word) => `'${quotable(word)}'`)
   return `exec sh -c '${sh}' ramet ${args.join(' ')}`
 }
 
-function title(version: string): string {
-  return `ramet ${version} for ${controllerName()}`
-}
-
 let cachedName: string | undefined
-function controllerName(): string {
+/** The account and host of this process, as a launch line may hold them. */
+export function controllerName(): string {
   cachedName ??= `${safely(() => userInfo().username)}@${safely(hostname)}`.replace(/[^A-Za-z0-9._@-]/g, '_').slice(0, 64)
   return cachedName
 }

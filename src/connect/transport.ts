@@ -1,5 +1,6 @@
 import type { Stage } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
+import type { BecomeMethod, ContainerTool } from './target.ts'
 
 /** How a process ended: one of the two is null. Both are null when the transport cannot tell (a lost connection). */
 export interface ProcessEnd {
@@ -28,13 +29,18 @@ export interface RemoteProcess {
 export interface Connection {
   /** How messages and logs name it: 'deploy@web1:2222', 'local'. */
   readonly name: string
-  readonly transport: 'ssh2' | 'openssh' | 'local'
+  readonly transport: 'ssh2' | 'openssh' | 'local' | 'process' | BecomeMethod | ContainerTool
   /** How far it has come; where it stood when it failed. */
   readonly stage: Stage
   /** Resolves when the machine has accepted us; rejects with a RametError that carries its stage. */
   readonly ready: Promise<void>
   /** Starts a process. `command` is text for the account's login shell. */
   open(command: string): RemoteProcess
+  /**
+   * Where the transport can: a TCP connection from that machine to `host` (a name as that machine knows it), without any
+   * process there. May be called before `ready`. Rejects with a RametError that names both and its stage ('tcp').
+   */
+  dial?(host: string, port: number, signal?: AbortSignal): Promise<Pipe>
   /** Ends everything started over it; resolves when no fd, timer or child of it is left here. Never rejects. */
   close(): Promise<void>
   /** Called once, when the connection has ended for whatever reason after `ready`. */

@@ -60,7 +60,8 @@ export interface ConnectOptions {
   /** An OpenSSH configuration file, or false for none. Default: what the system's ssh would read. */
   sshConfig?: string | false
   transport?: 'ssh2' | 'openssh'
-  via?: Context
+  /** The context from which it is opened; it may still be connecting. */
+  via?: Context | Connecting
   jump?: Context | string
   /** Path of the Node binary on the target, or an argv that starts it. Default: searched. */
   node?: string | string[]
@@ -199,8 +200,12 @@ export interface Context extends ContextActions, AsyncDisposable {
 export interface Connecting extends Promise<Context>, ContextActions {}
 
 export interface LinkStats {
+  /** Names from the controller down to the context at the lower end. */
+  path: string[]
   from: string
   to: string
+  state: Context['state']
+  /** How the context was reached: 'ssh2', 'openssh', 'local', 'sudo', 'docker' and so on. */
   transport: string
   /** Milliseconds; undefined until measured. */
   rtt: number | undefined

@@ -10,6 +10,17 @@ import { spawnCommand } from './spawn.ts'
 import type { Clock } from '../base/clock.ts'
 import { located, RametError } from '../router/errors.ts'
 
+const cores = new WeakMap<object, ContextCore>()
+
+/** The context that a handle, or the promise of one, stands for; undefined for anything else. */
+export function coreOf(handle: object): ContextCore | undefined {
+  return cores.get(handle)
+}
+
+export function standsFor(handle: object, core: ContextCore): void {
+  cores.set(handle, core)
+}
+
 /** What a handle needs of the controller. */
 export interface HandleHome {
   readonly clock: Clock
@@ -91,6 +102,7 @@ export class Handle extends Actions implements Context {
   constructor(core: ContextCore, home: HandleHome) {
     super(core, home, {}, () => this.refuseClosed())
     core.handles++
+    standsFor(this, core)
   }
 
   /** Resolves when it can be used. An abort gives the attempt up when nobody else waits for it. */

@@ -5,14 +5,17 @@ import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { ROOT } from '../router/protocol.ts'
 import { Router } from '../router/router.ts'
+import { FrameTrace } from '../router/trace.ts'
 import type { CallOptions, Connecting, ConnectOptions, ControllerOptions, LinkStats } from './api.ts'
 import type { Bundler } from './bundler.ts'
-import { Actions, Handle, type HandleHome } from './context.ts'
+import { Actions, coreOf, Handle, type HandleHome, standsFor } from './context.ts'
 import type { CoreHome } from './core-options.ts'
 import { ContextCore } from './core.ts'
 import { Library } from './library.ts'
 import { LogBook } from './logs.ts'
 import { poolKey } from './pool-key.ts'
+import type { ReachContext } from './reach-context.ts'
+import { hopWay } from './reach-hop.ts'
 import { reach } from './reach.ts'
 import { watchSignal } from './state-dump.ts'
 
@@ -43,7 +46,7 @@ export class Controller implements AsyncDisposable {
     this.router = new Router(
       {
         neighbour: (frame: Frame, link: Link) => this.coreOf(link)?.neighbour(frame),
-        lost: (link: Link, cause: RametError) => this.coreOf(link)?.lost(cause),
+        lost: (link: Link, cause: RametError) => this.coreOf(link)?.unlinked(cause),
         responsive: (link: Link, responsive: boolean) => this.coreOf(link)?.responsive(responsive),
         refused: (message: string, link: Link) => {
           // What was on its way from a context that has just been closed is no attack.
@@ -57,6 +60,7 @@ export class Controller implements AsyncDisposable {
       library: new Library(),
       clock,
       book,
+      trace: FrameTrace.fromEnvironment(),
       limits: options.limits ?? {},
       ended: (id) => this.ended(id),
       bundler: () => this.bundler(),
@@ -76,6 +80,7 @@ export class Controller implements AsyncDisposable {
     // A failure reaches whoever awaits it, and every call; a context that nobody awaited is no unhandled rejection.
     promise.catch(() => {})
     const actions = new Actions(core, this.home, {})
+    standsFor(promise, core)
     return Object.assign(promise, {
       exec: actions.exec.bind(actions),
       spawn: actions.spawn.bind(actions),
@@ -116,12 +121,18 @@ export class Controller implements AsyncDisposable {
   private coreFor(target: string, options: ConnectOptions): ContextCore {
     if (this.state === 'closed') throw new RametError('closed', 'this controller was closed', { outcome: 'not-sent', hint: 'Make a new one.' })
     const address = parseTarget(target)
-    const key = options.fresh === true ? undefined : poolKey(target, options)
+    const { via, ...rest } = options
+    const parent = via === undefined ? undefined : this.parentOf(via, target)
+    // Two handles on one hop are the same way.
+    const key = rest.fresh === true ? undefined : poolKey(parent === undefined ? target : `${parent.id} ${target}`, rest)
     const pooled = key === undefined ? undefined : this.pool.get(key)
     // One that is going down is no use to anybody new.
     if (pooled !== undefined && pooled.state !== 'lost' && pooled.state !== 'closed') return pooled
     const name = displayName(address)
-    const path = [name]
+    const path = [...(parent?.path ?? []), name]
+    const reached = (signal: AbortSignal, prompting: (now: boolean) => void, unfinished: (work: Promise<unknown>) => void): ReachContext =>
+      ({ name, path, clock: this.clock, signal, prompting, unfinished, book: this.home.book })
+    const withPrompt = { ...rest, prompt: options.prompt ?? this.options.prompt }
     const core = new ContextCore(this.home, {
       id: this.nextId++,
       name: target,
@@ -130,8 +141,9 @@ export class Controller implements AsyncDisposable {
       node: options.node,
       keepalive: options.keepalive,
       timeout: options.timeout ?? CONNECT_TIMEOUT,
-      reach: (signal, prompting, unfinished) =>
-        this.reach(address, { ...options, prompt: options.prompt ?? this.options.prompt }, { name, path, clock: this.clock, signal, prompting, unfinished, book: this.home.book }),
+      reach: (...waiting) => this.reach(address, withPrompt, reached(...waiting)),
+      parent,
+      hopWay: parent === undefined ? undefined : (...waiting) => hopWay(address, withPrompt, reached(...waiting)),
     })
     this.cores.set(core.id, core)
     if (key !== undefined) this.pool.set(key, core)
@@ -141,6 +153,13 @@ export class Controller implements AsyncDisposable {
   private ended(id: number): void {
     this.cores.delete(id)
     for (const [key, pooled] of this.pool) if (pooled.id === id) this.pool.delete(key)
+  }
+
+  private parentOf(via: object, target: string): ContextCore {
+    const core = coreOf(via)
+    if (core !== undefined && this.cores.get(core.id) === core) return core
+    const hint = 'Take a context that this controller has connected and not closed.'
+    throw new RametError('usage', `${target}: via is no open context of this controller`, { outcome: 'not-sent', hint })
   }
 
   private coreOf(link: Link): ContextCore | undefined {

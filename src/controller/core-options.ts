@@ -1,7 +1,9 @@
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../connect/transport.ts'
 import type { Router } from '../router/router.ts'
+import type { FrameTrace } from '../router/trace.ts'
 import type { Keepalive } from './api.ts'
+import type { Hop, HopWay } from './hop-way.ts'
 import type { Library } from './library.ts'
 import type { LogBook } from './logs.ts'
 
@@ -11,9 +13,18 @@ export interface CoreHome {
   readonly library: Library
   readonly clock: Clock
   readonly book: LogBook
+  /** Prints every frame when the environment asks for it. */
+  readonly trace: FrameTrace | undefined
   readonly limits: { link?: number | undefined; code?: number | undefined; message?: number | undefined }
   /** The context is gone for good. */
   ended(id: number): void
+}
+
+/** A context, as those that it opens see it. */
+export interface ParentCore {
+  /** Throws RametError when it cannot be a hop. */
+  hop(): Hop
+  readonly children: Set<{ close(): Promise<void> }>
 }
 
 export interface CoreOptions {
@@ -27,4 +38,8 @@ export interface CoreOptions {
   timeout: number
   /** Reaches the target. Its `waiting` reports a prompt's begin and end. */
   reach(signal: AbortSignal, prompting: (now: boolean) => void, unfinished: (work: Promise<unknown>) => void): Promise<Connection>
+  /** The context that opens it; undefined: this process does, by `reach`. */
+  parent?: ParentCore | undefined
+  /** What that one is to open. */
+  hopWay?: ((signal: AbortSignal, prompting: (now: boolean) => void, unfinished: (work: Promise<unknown>) => void) => Promise<HopWay>) | undefined
 }

@@ -1,37 +1,36 @@
 import { deferred } from '../base/deferred.ts'
 import { withinTime } from '../base/within-time.ts'
-import { BootPipe } from '../connect/boot.ts'
 import type { CommandLane } from '../connect/command.ts'
-import { LatePipe } from '../connect/late-pipe.ts'
 import { RawLane } from '../connect/raw.ts'
 import type { Connection } from '../connect/transport.ts'
 import { type CallOutcome, PendingCall } from '../router/call.ts'
-import { CodeLink, decodeNeed } from '../router/code-link.ts'
 import { decode } from '../router/codec.ts'
 import { RametError, type Stage } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
-import { MAX_CODE, TYPE } from '../router/protocol.ts'
+import { MAX_CODE } from '../router/protocol.ts'
 import type { CallOptions, ContextInfo, LinkStats } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
 import { asWorkSees, atStage, interpreterNeeded, isNoNode } from './connect-errors.ts'
 import { connectTimeout, ConnectTimer } from './connect-timer.ts'
-import type { CoreHome, CoreOptions } from './core-options.ts'
+import type { CoreHome, CoreOptions, ParentCore } from './core-options.ts'
 import { ExecLane } from './exec-lane.ts'
-import { greet, keepaliveOf, readHello } from './greeting.ts'
-import { linkStats } from './link-stats.ts'
+import { FarStem } from './far-stem.ts'
+import { helloTo, keepaliveOf, openLog, readHello } from './greeting.ts'
+import type { Hop } from './hop-way.ts'
 import { LateLane } from './late-lane.ts'
 import { ContextLog } from './logs.ts'
-import { pingByCommand, Pings } from './pings.ts'
+import { GOODBYE, NearStem } from './near-stem.ts'
+import { pingByCommand } from './pings.ts'
 import { remoteError } from './remote-errors.ts'
 import { Shipment } from './shipment.ts'
-import { ownModule, stubImage, version } from './stub-image.ts'
+import type { StemOwner } from './stem.ts'
+import { ownModule } from './stub-image.ts'
 
-/** How long a stub may take for its goodbye, in ms: its commands get 2 s after their TERM. */
-const GOODBYE = 5000
+const NOTHING = { rtt: undefined, bytesIn: 0, bytesOut: 0, framesIn: 0, framesOut: 0, modulesSent: 0, modulesReused: 0, codeBytes: 0 }
 
 /** A context, seen from its controller: one connection, one link, whatever number of handles. */
-export class ContextCore {
+export class ContextCore implements StemOwner, ParentCore {
   state: 'connecting' | 'connected' | 'unresponsive' | 'lost' | 'closed' = 'connecting'
   runtime: 'node' | 'raw'
   info: ContextInfo | undefined
@@ -42,10 +41,11 @@ export class ContextCore {
   readonly ready: Promise<void>
   /** Handles on it that are open. */
   handles = 0
+  /** Contexts that it opened. They end before it does. */
+  readonly children = new Set<{ close(): Promise<void> }>()
   private readonly home: CoreHome
   private readonly options: CoreOptions
   private readonly became = deferred<void>()
-  private readonly unlinked = deferred<void>()
   private closing: Promise<void> | undefined
   private finishing: Promise<void> | undefined
   private readonly abort = new AbortController()
@@ -53,19 +53,16 @@ export class ContextCore {
   /** What was begun on the way here and must not be cut short: a host key that is being saved. */
   private readonly unfinished: Promise<unknown>[] = []
   private readonly log: ContextLog
-  private readonly pipe = new LatePipe()
-  private link: Link | undefined
-  private code: CodeLink | undefined
+  private near: NearStem | undefined
+  private far: FarStem | undefined
   private connection: Connection | undefined
   private rawLane: RawLane | undefined
   private readonly execLane: ExecLane
   private readonly shipment: Shipment
-  private readonly pings = new Pings()
   private readonly timer: ConnectTimer
   /** Resolves when the connection is there, though it may still be logging in; or with nothing when there will be none. */
   private readonly reaching: Promise<void>
   private readonly lanes = deferred<CommandLane>()
-  private stub: BootPipe | undefined
   private lostBy: RametError | undefined
   private roundTrips = 0
 
@@ -84,23 +81,36 @@ export class ContextCore {
     this.execLane = new ExecLane({
       path: options.path,
       open: (message, handler) => home.router.open(this.id, message, handler, false, false),
-      execModule: () => this.shipment.ship(this.code, ownModule('exec'), false),
+      execModule: () => this.shipment.ship(this.stem?.code, ownModule('exec'), false),
       remoteError: this.remoteError,
     })
-    if (this.runtime === 'node') this.openLink()
+    if (this.runtime === 'node') this.openStem()
+    options.parent?.children.add(this)
     this.lanes.promise.catch(() => {})
     this.timer = new ConnectTimer(home.clock, options.timeout, () => this.fail(connectTimeout(this.stage(), this.path, options.timeout)))
     this.reaching = this.reach()
   }
 
   owns(link: Link): boolean {
-    return link === this.link
+    return link === this.near?.link
+  }
+
+  private get stem(): NearStem | FarStem | undefined {
+    return this.near ?? this.far
+  }
+
+  /** What contexts below it need of it. Throws RametError when it cannot be a hop. */
+  hop(): Hop {
+    this.check()
+    const { id, path, stem } = this
+    if (this.runtime === 'raw' || stem === undefined) throw interpreterNeeded(path)
+    return { id, path, code: stem.code, ship: (graph) => this.shipment.ship(stem.code, graph, false), remoteError: this.remoteError }
   }
 
   /** Commands on this context; while nobody knows yet which way they take, they wait. Throws RametError when it is over. */
   lane(): CommandLane {
     this.check()
-    const undecided = this.state === 'connecting' && this.options.runtime === 'auto'
+    const undecided = this.state === 'connecting' && this.options.runtime === 'auto' && this.far === undefined
     if (this.runtime === 'node' && !undecided) return this.execLane
     return this.rawLane ?? new LateLane(this.lanes.promise, this.path)
   }
@@ -110,7 +120,8 @@ export class ContextCore {
     this.check()
     if (this.runtime === 'raw') throw interpreterNeeded(this.path)
     const user = options.isolate !== 'none'
-    const entry = this.shipment.ship(this.code, graph, user)
+    if (!user && this.children.size > 0) throw this.error('not-allowed', 'leads to other contexts, which code on its main thread could hold up', "Leave isolate: 'none' to contexts that no other is reached through.")
+    const entry = this.shipment.ship(this.stem?.code, graph, user)
     this.roundTrips++
     void new PendingCall(
       this.home.router,
@@ -123,22 +134,12 @@ export class ContextCore {
   async ping(): Promise<number> {
     await this.ready
     this.check()
-    const { link } = this
-    if (link === undefined) return pingByCommand(this.lane(), this.home.clock)
-    return this.pings.ping(link)
+    return this.stem?.ping() ?? pingByCommand(this.lane(), this.home.clock)
   }
 
   /** A frame from the stub that concerns the two of us. Throwing costs the link. */
   neighbour(frame: Frame): void {
-    if (frame.type === TYPE.HELLO && this.state === 'connecting') {
-      this.greeted(decode(frame.payload))
-    } else if (frame.type === TYPE.NEED) {
-      const message = this.code?.join(frame)
-      if (message === undefined || this.code === undefined) return
-      if (!this.home.library.resend(this.code, decodeNeed(message))) throw this.error('not-allowed', 'asked for a module that it was never offered', '')
-    } else {
-      throw this.error('protocol-error', `sent a frame of type ${frame.type}, which only a parent sends`, '')
-    }
+    this.near?.neighbour(frame, this.state === 'connecting')
   }
 
   responsive(responsive: boolean): void {
@@ -147,14 +148,15 @@ export class ContextCore {
     this.home.book.write(responsive ? 'info' : 'warn', { context: this.path.join(' > ') }, responsive ? 'answers again' : 'does not answer')
   }
 
-  /** Its link is gone. */
+  /** A link was lost: hears what became of its own. */
+  unlinked(cause: RametError): void {
+    this.near?.lost(cause)
+  }
+
   lost(cause: RametError): void {
-    if (this.state === 'closed' || this.state === 'lost') {
-      this.unlinked.resolve()
-      return
-    }
+    if (this.state === 'closed' || this.state === 'lost') return
     if (this.state === 'connecting' && this.options.runtime === 'auto' && isNoNode(cause) && this.connection !== undefined) {
-      this.link = undefined
+      this.near = undefined
       this.becomeRaw(this.connection)
       return
     }
@@ -162,12 +164,14 @@ export class ContextCore {
   }
 
   stats(): LinkStats {
-    return linkStats(this.path, this.connection, this.link, this.code, this.roundTrips)
+    const { path, roundTrips, state } = this
+    const carried = this.stem?.stats() ?? { ...NOTHING, ...this.connection?.stats(), transport: this.connection?.transport ?? '' }
+    return { path: [...path], from: path.at(-2) ?? 'controller', to: path.at(-1) ?? '', state, roundTrips, ...carried }
   }
 
   describe(): Record<string, unknown> {
-    const { name, id, state, runtime, link } = this
-    return { name, id, state, runtime, queued: link?.queued, budget: link === undefined ? undefined : { down: link.down.used, up: link.up.used } }
+    const { name, id, state, runtime, path } = this
+    return { name, id, path: path.join(' > '), state, runtime, ...this.stem?.describe() }
   }
 
   /** Says goodbye, waits for the stub's end (at most GOODBYE) and closes the connection. Twice is harmless. */
@@ -178,22 +182,19 @@ export class ContextCore {
   private async goodbye(): Promise<void> {
     const connecting = this.state === 'connecting'
     const closed = this.error('closed', 'was closed', 'Connect again, and close it when its work is done.')
-    const forWork = asWorkSees(closed, this.state === 'connecting', this.stub !== undefined, this.stage())
+    const forWork = asWorkSees(closed, connecting, this.stem?.launched === true, this.stage())
     this.state = 'closed'
     this.lanes.reject(closed)
     this.became.reject(closed)
-    this.pings.fail(closed)
+    this.near?.refuse(closed)
+    if (this.children.size > 0) await Promise.all([...this.children].map((child) => child.close()))
     this.home.router.removeRoute(this.id, forWork)
-    if (this.link !== undefined && !connecting) {
-      // Its side of the link ends with its process, when everything below it has ended.
-      this.link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
-      const cancel = this.home.clock.after(GOODBYE, () => this.link?.close())
-      await this.unlinked.promise
-      cancel()
+    if (this.stem !== undefined && !connecting) {
+      await this.stem.goodbye()
     } else {
       if (this.rawLane !== undefined && !connecting) await withinTime(this.rawLane.close(), this.home.clock, GOODBYE)
       this.abort.abort(closed)
-      this.link?.close()
+      this.stem?.drop(closed)
     }
     await this.finish()
   }
@@ -205,39 +206,38 @@ export class ContextCore {
   }
 
   private async reach(): Promise<void> {
+    const { hopWay, reach } = this.options
+    const prompting = (now: boolean): void => this.timer.prompting(now)
+    const unfinished = (work: Promise<unknown>): void => void this.unfinished.push(work)
     try {
-      const connection = await this.options.reach(this.abort.signal, (now) => this.timer.prompting(now), (work) => this.unfinished.push(work))
-      this.connection = connection
-      if (this.state !== 'connecting') {
-        await connection.close()
+      if (hopWay !== undefined) {
+        const way = await hopWay(this.abort.signal, prompting, unfinished)
+        if (this.state === 'connecting') this.far?.attach(way)
+        else way.close()
         return
       }
-      if (this.runtime === 'raw') this.becomeRaw(connection)
-      else this.boot(connection)
+      const connection = await reach(this.abort.signal, prompting, unfinished)
+      this.connection = connection
+      if (this.state !== 'connecting') await connection.close()
+      else if (this.near === undefined) this.becomeRaw(connection)
+      else this.near.attach(connection)
     } catch (error) {
       const cause = error instanceof RametError ? error : this.error('connect-failed', `could not be reached: ${(error as Error).message}`, '', error)
-      if (this.runtime === 'raw') this.fail(cause)
-      else this.pipe.fail(cause)
+      if (this.near !== undefined) this.near.fail(cause)
+      else this.fail(cause)
     }
   }
 
-  private openLink(): void {
+  private openStem(): void {
     const { router, limits } = this.home
-    const link = router.addLink(this.pipe, 'child', { path: this.path, budget: limits.link }, this.id)
-    this.link = link
-    this.code = new CodeLink(link)
-    link.onPong = (rtt) => this.pings.answered(rtt)
-    const { interval, count } = keepaliveOf(this.options.keepalive)
-    greet(router, link, { id: this.id, path: this.path, codeLimit: limits.code ?? MAX_CODE, keepalive: [interval, count] }, this.log)
-  }
-
-  private boot(connection: Connection): void {
-    const { node } = this.options
-    const stray = (bytes: Uint8Array): void => this.log.stray(bytes)
-    // A login that is refused reaches the link through its pipe.
-    connection.ready.catch((error: RametError) => this.pipe.state === 'open' && this.link?.close(error))
-    this.stub = new BootPipe(connection, { version: version(), stub: stubImage(), node, path: this.path, stray })
-    this.pipe.attach(this.stub)
+    const { id, path, log } = this
+    const keepalive = keepaliveOf(this.options.keepalive)
+    const hello = helloTo(router, { id, path, codeLimit: limits.code ?? MAX_CODE, keepalive: [keepalive.interval, keepalive.count] })
+    const options = { id, path, node: this.options.node, keepalive, hello, log }
+    const { parent } = this.options
+    if (parent === undefined) this.near = new NearStem(this.home, options, this)
+    else this.far = new FarStem(this.home, parent.hop(), options, this)
+    openLog(router, id, log)
   }
 
   private becomeRaw(connection: Connection): void {
@@ -254,13 +254,11 @@ export class ContextCore {
     )
   }
 
-  private greeted(content: unknown): void {
-    const info = readHello(content)
+  greeted(hello: Uint8Array): void {
+    const info = readHello(decode(hello))
     if (info === undefined) throw this.error('protocol-error', 'said HELLO in an unknown form', '')
     this.info = info
-    this.link?.watch(keepaliveOf(this.options.keepalive))
-    this.link?.ping()
-    this.connected()
+    if (this.state === 'connecting') this.connected()
   }
 
   private connected(): void {
@@ -272,24 +270,20 @@ export class ContextCore {
 
   /** Where connecting stands. */
   stage(): Stage {
-    if (this.connection === undefined) return 'resolve'
-    if (this.connection.stage !== 'launch' || this.stub === undefined) return this.connection.stage
-    return this.stub.state === 'booting' ? 'launch' : 'hello'
+    return this.stem?.stage ?? this.connection?.stage ?? 'resolve'
   }
 
   private fail(cause: RametError): void {
     if (this.state === 'closed' || this.state === 'lost') return
     const connecting = this.state === 'connecting'
-    const forWork = asWorkSees(cause, connecting, this.stub !== undefined, this.stage())
+    const forWork = asWorkSees(cause, connecting, this.stem?.launched === true, this.stage())
     this.state = 'lost'
     this.lostBy = cause
     this.timer.close()
     this.lanes.reject(cause)
     this.became.reject(cause)
-    this.pings.fail(cause)
     this.home.router.removeRoute(this.id, forWork)
-    this.pipe.fail(cause)
-    this.link?.close(cause)
+    this.stem?.drop(cause)
     this.abort.abort(cause)
     if (!connecting) this.home.book.write('warn', { context: this.path.join(' > '), code: cause.code }, cause.message)
     void this.finish()
@@ -304,8 +298,10 @@ export class ContextCore {
     this.timer.close()
     await this.reaching
     await this.connection?.close()
+    if (this.far !== undefined) await this.far.gone
     await Promise.all(this.unfinished)
     this.log.close()
+    this.options.parent?.children.delete(this)
     this.home.ended(this.id)
   }
 

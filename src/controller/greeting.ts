@@ -1,6 +1,5 @@
 import { encode } from '../router/codec.ts'
-import type { Link } from '../router/link.ts'
-import { KEEPALIVE, OPEN_KIND, TYPE } from '../router/protocol.ts'
+import { KEEPALIVE, OPEN_KIND } from '../router/protocol.ts'
 import type { Router } from '../router/router.ts'
 import type { ContextInfo, Keepalive } from './api.ts'
 import type { ContextLog } from './logs.ts'
@@ -12,11 +11,15 @@ export interface Greeting {
   keepalive: [interval: number, count: number]
 }
 
-/** The first frames to a new child: who it is, and a channel for its log. */
-export function greet(router: Router, link: Link, greeting: Greeting, log: ContextLog): void {
-  link.sendNeighbour(TYPE.HELLO, encode({ ...greeting, maxMessage: router.maxMessage }))
+/** Payload of the HELLO to a new context. */
+export function helloTo(router: Router, greeting: Greeting): Uint8Array {
+  return encode({ ...greeting, maxMessage: router.maxMessage })
+}
+
+/** Has a context send its log. */
+export function openLog(router: Router, id: number, log: ContextLog): void {
   const channel = router.open(
-    greeting.id,
+    id,
     encode([OPEN_KIND.LOG]),
     {
       message: (bytes, credit) => {

@@ -52,11 +52,11 @@ export class Library {
     return numbered
   }
 
-  /** Pushes the texts that the link's neighbour lacks and offers the modules to `dst`. */
-  ship(code: CodeLink, dst: number, user: boolean, offers: readonly Offer[]): void {
+  /** Pushes the texts that the link's neighbour lacks and offers the modules to `dsts`. */
+  ship(code: CodeLink, dsts: readonly number[], user: boolean, offers: readonly Offer[]): void {
     const lacking = code.lacking(offers.map(({ hash }) => hash))
     // First the offer: a context with little room has to know what the texts are for when they come in.
-    code.offer({ dst, user, offers: [...offers], pushed: new Set(lacking) })
+    code.offer({ dsts, user, offers: [...offers], pushed: new Set(lacking) })
     if (lacking.length > 0) code.push(lacking, this.pack(lacking))
   }
 

@@ -21,7 +21,7 @@ export class Shipment {
     if (!offered.has(entry) && code !== undefined) {
       const fresh = offers.filter(({ number }) => !offered.has(number))
       for (const { number } of fresh) offered.add(number)
-      this.library.ship(code, this.id, user, fresh)
+      this.library.ship(code, [this.id], user, fresh)
     }
     return entry
   }

@@ -2,10 +2,10 @@ import { Worker } from 'node:worker_threads'
 import type { CodeCache } from '../router/code-cache.ts'
 import { CodeLink, type Offer, packTexts } from '../router/code-link.ts'
 import { NO_BYTES } from '../base/bytes.ts'
-import { encode } from '../router/codec.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
-import { type Level, REASON, type Reason, TYPE } from '../router/protocol.ts'
+import { type Level, type Reason, TYPE } from '../router/protocol.ts'
+import { encodeReset } from '../router/reset.ts'
 import type { Router } from '../router/router.ts'
 import { PortPipe } from './port-pipe.ts'
 
@@ -131,7 +131,7 @@ export class Lane {
   private deliver(offers: readonly Offer[]): void {
     if (offers.length === 0) return
     this.push(offers)
-    this.code?.offer({ dst: this.options.router.id, user: true, offers: [...offers], pushed: new Set(offers.map(({ hash }) => hash)) })
+    this.code?.offer({ dsts: [this.options.router.id], user: true, offers: [...offers], pushed: new Set(offers.map(({ hash }) => hash)) })
   }
 
   private push(offers: readonly Offer[]): void {
@@ -192,7 +192,7 @@ export class Lane {
     pipe.close()
     const { router } = this.options
     for (const frame of this.calls.values()) {
-      router.linkTo(frame.src)?.send(TYPE.RESET, frame.flags, 0, frame.src, frame.dst, frame.channel, encode([REASON[reason], text]))
+      router.linkTo(frame.src)?.send(TYPE.RESET, frame.flags, 0, frame.src, frame.dst, frame.channel, encodeReset(reason, text))
     }
     this.calls.clear()
     this.link = undefined

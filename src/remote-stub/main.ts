@@ -1,5 +1,4 @@
 import { isMainThread } from 'node:worker_threads'
-import { brotliDecompressSync } from 'node:zlib'
 import { systemClock } from '../base/clock.ts'
 import { captureConsole } from './console.ts'
 import { FdPipe } from './fd-pipe.ts'
@@ -25,8 +24,7 @@ function runMain(): void {
   const pipe = new FdPipe(FRAMES_IN, FRAMES_OUT)
   // Only we know how to join the halves: a shell that prints its command line prints no nonce.
   pipe.write(Buffer.from(half + otherHalf, 'hex'))
-  const text = (): string => brotliDecompressSync(module.stub).toString('utf8')
-  const stub = new Stub(pipe, { clock: systemClock, text, environment: { ...process.env }, exit: die })
+  const stub = new Stub(pipe, { clock: systemClock, image: module.stub, environment: { ...process.env }, exit: die })
   captureConsole(systemClock, stub.log.limit, (...record) => stub.log.send(...record))
   const uncaught = (error: unknown, promise: unknown): void => stub.uncaught(error, promise)
   process.on('uncaughtException', uncaught)

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
+import { brotliDecompressSync } from 'node:zlib'
 import type { Clock } from '../base/clock.ts'
-import type { ServiceHost } from '../modules/service.ts'
 import { CodeCache } from '../router/code-cache.ts'
 import { CodeLink, decodeOffer, unpackTexts } from '../router/code-link.ts'
 import { decode, encode } from '../router/codec.ts'
@@ -11,6 +11,7 @@ import type { Pipe } from '../router/pipe.ts'
 import { TYPE } from '../router/protocol.ts'
 import { Router, type RouterOwner } from '../router/router.ts'
 import { Dispatcher } from './dispatcher.ts'
+import type { Below, HopHost } from './hop-host.ts'
 import { Lane } from './lane.ts'
 import { Loader } from './loader.ts'
 import { LogSender } from './log-sender.ts'
@@ -19,8 +20,8 @@ import { currentOf, Scopes } from './scope.ts'
 
 export interface StubOptions {
   clock: Clock
-  /** The text of this program, for the Worker and for children. */
-  text: () => string
+  /** This program, compressed, for the Worker and for children. */
+  image: Uint8Array
   /** The environment as the login shell gave it. */
   environment: Record<string, string | undefined>
   /** Ends the process; called once everything of ours has ended. */
@@ -40,24 +41,33 @@ export interface ParentHello {
 const GRACE = 2000
 
 /** A context: the engine with a parent, a loader and a Worker beside it. The main thread does I/O only. */
-export class Stub implements RouterOwner {
+export class Stub implements RouterOwner, HopHost {
   state: 'greeting' | 'open' | 'ending' = 'greeting'
   readonly processes = new Processes()
-  private readonly options: StubOptions
-  private readonly router: Router
-  private readonly parentCode: CodeLink
+  readonly environment: Record<string, string | undefined>
+  readonly clock: Clock
+  readonly router: Router
+  readonly image: Uint8Array
   readonly log: LogSender
+  texts = new CodeCache()
+  below: Below | undefined
+  readonly early: Frame[] = []
+  private readonly options: StubOptions
+  private readonly parentCode: CodeLink
   private readonly scopes = new Scopes()
-  private texts = new CodeCache()
   private loader: Loader | undefined
   private dispatcher: Dispatcher | undefined
   private worker: Lane | undefined
   private readonly expected = new Set<string>()
 
   constructor(pipe: Pipe, options: StubOptions) {
+    const { clock, environment, image } = options
     this.options = options
-    this.log = new LogSender(options.clock)
-    this.router = new Router(this, { id: 0, clock: options.clock })
+    this.clock = clock
+    this.environment = environment
+    this.image = image
+    this.log = new LogSender(clock)
+    this.router = new Router(this, { id: 0, clock })
     const link = this.router.addLink(pipe, 'parent', { path: ['parent'] })
     this.parentCode = new CodeLink(link)
     link.sendNeighbour(TYPE.HELLO, encode([process.pid, process.version, process.platform, process.arch, hostname()]))
@@ -77,7 +87,8 @@ export class Stub implements RouterOwner {
 
   neighbour(frame: Frame, link: Link): void {
     if (link !== this.router.parent) {
-      // A lane's messages: it asks for nothing, it has been sent all that it was offered.
+      // Of a child, since a lane asks for nothing.
+      this.below?.neighbour(frame, link)
       return
     }
     if (frame.type === TYPE.HELLO && this.state === 'greeting') {
@@ -89,14 +100,28 @@ export class Stub implements RouterOwner {
       this.end(0)
       return
     }
+    if (frame.type === TYPE.ROUTE || frame.type === TYPE.OPEN) {
+      this.under(frame)
+      return
+    }
     const message = this.parentCode.join(frame)
     if (message === undefined) return
-    if (frame.type === TYPE.OFFER) this.offer(message)
+    if (frame.type === TYPE.OFFER) this.offer({ ...frame, payload: message })
     else if (frame.type === TYPE.PUSH) this.push(message)
   }
 
-  lost(link: Link): void {
-    if (link === this.router.parent || this.router.parent === undefined) this.end(0)
+  lost(link: Link, cause: RametError): void {
+    if (this.router.parent === undefined) this.end(0)
+    else this.below?.lost(link, cause)
+  }
+
+  responsive(link: Link, responsive: boolean): void {
+    this.below?.responsive(link, responsive)
+  }
+
+  unrouted(frame: Frame): boolean {
+    if (this.early.length > 0) this.early.push(frame)
+    return this.early.length > 0
   }
 
   refused(message: string): void {
@@ -113,18 +138,19 @@ export class Stub implements RouterOwner {
     if (this.state === 'ending') return
     this.state = 'ending'
     this.worker?.close()
-    this.processes.end(this.options.clock, GRACE, () => this.options.exit(code))
+    this.below?.close()
+    this.processes.end(this.clock, GRACE, () => this.options.exit(code))
   }
 
   private greet(content: unknown): void {
     const { id, path, maxMessage, codeLimit, keepalive } = content as ParentHello
-    const { text, environment } = this.options
     this.state = 'open'
     this.router.id = id
     this.router.maxMessage = maxMessage
     this.texts = new CodeCache(codeLimit)
     const current = currentOf(this.scopes, path, (level, line, fields) => this.log.write(level, 'log', line, fields))
     const need = (hashes: string[]): void => this.need(hashes)
+    const stub = (): string => brotliDecompressSync(this.image).toString('utf8')
     const scopes = this.scopes
     this.loader = new Loader(this.texts, {
       get 'ramet/remote'() {
@@ -132,29 +158,37 @@ export class Stub implements RouterOwner {
         return { current }
       },
     }, need)
-    const host: ServiceHost = { processes: this.processes, environment }
-    this.dispatcher = new Dispatcher({ loader: this.loader, scopes, host, log: (channel) => this.log.attach(channel) })
+    this.dispatcher = new Dispatcher({ loader: this.loader, scopes, host: this, log: (channel) => this.log.attach(channel) })
     this.worker = new Lane({
       router: this.router,
       texts: this.texts,
-      stub: text,
+      stub,
       path,
-      env: environment,
+      env: this.environment,
       need,
       log: (...record) => this.log.write(...record),
     })
     this.router.parent?.watch({ interval: keepalive[0], count: keepalive[1] })
   }
 
-  private offer(message: Uint8Array): void {
-    const { offers, pushed, user } = decodeOffer(message)
+  /** What concerns contexts below us; until the code for them is here it is kept. */
+  private under(frame: Frame): void {
+    if (this.below === undefined) this.early.push(frame)
+    else this.below.frame(frame)
+  }
+
+  private offer(frame: Frame): void {
+    const { dsts, offers, pushed, user } = decodeOffer(frame.payload)
     for (const hash of pushed) if (!this.texts.has(hash)) this.expected.add(hash)
+    const mine = dsts.includes(this.router.id)
+    if (dsts.length > (mine ? 1 : 0)) this.under(frame)
+    if (!mine) return
     if (user) this.worker?.offer(offers)
     else this.loader?.offer(offers)
   }
 
   /** Asks for texts that the parent believes we have: our cache is bounded, and has let go of them. */
-  private need(hashes: string[]): void {
+  need(hashes: string[]): void {
     const missing = hashes.filter((hash) => !this.expected.has(hash))
     if (missing.length === 0) return
     for (const hash of missing) this.expected.add(hash)
@@ -165,6 +199,7 @@ export class Stub implements RouterOwner {
     for (const text of unpackTexts(message)) this.expected.delete(this.texts.add(text))
     this.loader?.arrived()
     this.worker?.arrived()
+    this.below?.arrived()
     this.texts.trim()
   }
 }

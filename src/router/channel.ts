@@ -1,6 +1,6 @@
 import { NO_BYTES } from '../base/bytes.ts'
 import { Assembler } from './assembler.ts'
-import { type Borrower, ReceiveWindow } from './credit.ts'
+import { type Borrower, type Budget, ReceiveWindow } from './credit.ts'
 import { RametError } from './errors.ts'
 import { type Frame, readU32, writeU32 } from './frame.ts'
 import type { Link } from './link.ts'
@@ -17,6 +17,19 @@ export interface ChannelHandler {
   reset(error: RametError): void
   /** Everything that waited for credit has left. */
   writable?(): void
+}
+
+/** The way to a context. To a neighbour it is the link itself. */
+export interface Route {
+  /** The link it begins with. */
+  readonly link: Link
+  /** Names from the controller down, for errors. */
+  readonly path: readonly string[]
+  /** What we may have under way to (down) and grant to (up) this context. */
+  readonly down: Budget
+  readonly up: Budget
+  /** Smoothed round trip in ms; undefined until measured. */
+  readonly rtt: number | undefined
 }
 
 /** What a channel needs of the router it belongs to. */
@@ -39,11 +52,12 @@ export class Channel implements SendingHome, Borrower {
   handler: ChannelHandler | undefined
   readonly home: ChannelHome
   readonly link: Link
+  readonly route: Route
   private readonly opener: boolean
   /** FLAG.USER on every frame of a channel whose far end is in a Worker. */
   private readonly flags: number
-  /** What OPEN granted to the acceptor. */
-  private readonly granted: number
+  /** What OPEN granted to the acceptor: 2^exponent bytes, or none for 0. */
+  readonly exponent: number
   // Most channels are one small frame each way, and need none of these.
   private sending: Sending | undefined
   private window: ReceiveWindow | undefined
@@ -51,14 +65,19 @@ export class Channel implements SendingHome, Borrower {
   /** An account was asked for, and nothing was sent or granted since. */
   private asked = false
 
-  constructor(home: ChannelHome, link: Link, peer: number, id: number, opener: boolean, flags: number, windowExponent: number) {
+  constructor(home: ChannelHome, route: Route, peer: number, id: number, opener: boolean, flags: number, window: number) {
     this.home = home
-    this.link = link
+    this.route = route
+    this.link = route.link
     this.peer = peer
     this.id = id
     this.opener = opener
     this.flags = flags & FLAG.USER
-    this.granted = windowExponent === 0 ? 0 : 2 ** windowExponent
+    this.exponent = window
+  }
+
+  private get granted(): number {
+    return this.exponent === 0 ? 0 : 2 ** this.exponent
   }
 
   /** Bytes handed to send() or end() that still wait for credit. */
@@ -67,13 +86,13 @@ export class Channel implements SendingHome, Borrower {
   }
 
   /** Sends the message that opens the channel. `fin`: this end will send nothing more. */
-  open(message: Uint8Array, fin: boolean, window: number): void {
+  open(message: Uint8Array, fin: boolean): void {
     if (fin) this.state = 'ended'
     if (message.length <= MAX_INLINE) {
-      this.link.send(TYPE.OPEN, this.flags | (fin ? FLAG.FIN : 0), window, this.peer, this.home.id, this.id, message)
+      this.link.send(TYPE.OPEN, this.flags | (fin ? FLAG.FIN : 0), this.exponent, this.peer, this.home.id, this.id, message)
       return
     }
-    this.link.send(TYPE.OPEN, this.flags | FLAG.MORE, window, this.peer, this.home.id, this.id, message.subarray(0, MAX_INLINE))
+    this.link.send(TYPE.OPEN, this.flags | FLAG.MORE, this.exponent, this.peer, this.home.id, this.id, message.subarray(0, MAX_INLINE))
     if (!this.isClosed()) this.out().message(message, MAX_INLINE, fin ? TYPE.END : TYPE.DATA)
   }
 
@@ -109,7 +128,7 @@ export class Channel implements SendingHome, Borrower {
   /** The reader used up bytes of a message; more may come. */
   consumed(bytes: number): void {
     if (this.state === 'closed' || bytes === 0) return
-    this.receiving().consumed(bytes, this.home.now(), this.link.rtt ?? 10)
+    this.receiving().consumed(bytes, this.home.now(), this.route.rtt ?? 10)
     this.offer()
   }
 
@@ -125,7 +144,7 @@ export class Channel implements SendingHome, Borrower {
     } else {
       const size = frame.payload.length
       if (!this.receiving().received(size)) throw this.broken()
-      if (this.opener) this.link.up.give(size)
+      if (this.opener) this.route.up.give(size)
       this.piece(frame, size)
     }
   }
@@ -171,7 +190,7 @@ export class Channel implements SendingHome, Borrower {
       if (whole === 'too-large') {
         const text = `a message of more than ${this.home.maxMessage} bytes was sent`
         this.reset('message-too-large', text)
-        this.handler?.reset(new RametError('message-too-large', `${this.name()}: ${text}`, { path: this.link.path }))
+        this.handler?.reset(new RametError('message-too-large', `${this.name()}: ${text}`, { path: this.route.path }))
         return
       }
       if (whole === undefined) {
@@ -213,7 +232,7 @@ export class Channel implements SendingHome, Borrower {
       if (returned > window.outstanding || !sending.arrived(readU32(payload, 4))) throw this.broken()
       window.outstanding -= returned
       window.quiet ||= returned > 0
-      this.link.up.give(returned)
+      this.route.up.give(returned)
       // Whoever waited for these bytes may have cost the link.
       if (this.isClosed()) return
     }
@@ -232,9 +251,9 @@ export class Channel implements SendingHome, Borrower {
   private offer(): void {
     const { due } = this.receiving()
     if (due === 0) return
-    const bytes = this.opener ? this.link.up.take(due, Math.min(due, MIN_PIECE)) : due
+    const bytes = this.opener ? this.route.up.take(due, Math.min(due, MIN_PIECE)) : due
     if (bytes > 0) this.grant(bytes, 0)
-    if (bytes < due && !this.isClosed()) this.link.up.wait(this)
+    if (bytes < due && !this.isClosed()) this.route.up.wait(this)
   }
 
   private grant(bytes: number, returned: number): void {
@@ -256,7 +275,7 @@ export class Channel implements SendingHome, Borrower {
   }
 
   private out(): Sending {
-    this.sending ??= new Sending(this, this.opener ? this.link.down : undefined, this.opener ? INITIAL_CREDIT : this.granted)
+    this.sending ??= new Sending(this, this.opener ? this.route.down : undefined, this.opener ? INITIAL_CREDIT : this.granted)
     return this.sending
   }
 
@@ -267,8 +286,8 @@ export class Channel implements SendingHome, Borrower {
     this.home.remove(this)
     this.sending?.close()
     if (!this.opener) return
-    this.link.up.forget(this)
-    this.link.up.give(Math.max(0, this.window?.outstanding ?? this.granted))
+    this.route.up.forget(this)
+    this.route.up.give(Math.max(0, this.window?.outstanding ?? this.granted))
   }
 
   /** As a call: between two looks at `state` anything may have happened. */
@@ -277,10 +296,10 @@ export class Channel implements SendingHome, Borrower {
   }
 
   private broken(): RametError {
-    return new RametError('protocol-error', `${this.name()} broke the rules of credit`, { path: this.link.path })
+    return new RametError('protocol-error', `${this.name()} broke the rules of credit`, { path: this.route.path })
   }
 
   private name(): string {
-    return this.link.path.join(' > ')
+    return this.route.path.join(' > ')
   }
 }

@@ -46,8 +46,8 @@ export function unpackTexts(pack: Uint8Array): Uint8Array[] {
 }
 
 export interface OfferMessage {
-  /** The context the modules are for. */
-  dst: number
+  /** The contexts the modules are for. */
+  dsts: readonly number[]
   /** For its Worker, or for its main thread. */
   user: boolean
   offers: Offer[]
@@ -56,22 +56,22 @@ export interface OfferMessage {
 }
 
 export function encodeOffer(message: OfferMessage): Uint8Array {
-  const { dst, user, offers, pushed } = message
+  const { dsts, user, offers, pushed } = message
   const rows = offers.map(({ number, hash, name, imports }) => [number, fromHex(hash), name, imports, pushed.has(hash) ? 1 : 0])
-  return encode([dst, user ? 1 : 0, rows])
+  return encode([dsts, user ? 1 : 0, rows])
 }
 
 export function decodeOffer(bytes: Uint8Array): OfferMessage {
   const content = decode(bytes)
   const pushed = new Set<string>()
   try {
-    const [dst, user, rows] = content as [number, number, [number, Uint8Array, string, [string, number][], number][]]
+    const [dsts, user, rows] = content as [number[], number, [number, Uint8Array, string, [string, number][], number][]]
     const offers = rows.map(([number, hash, name, imports, push]) => {
       const hex = toHex(hash)
       if (push === 1) pushed.add(hex)
       return { number, hash: hex, name, imports }
     })
-    return { dst, user: user === 1, offers, pushed }
+    return { dsts, user: user === 1, offers, pushed }
   } catch (cause) {
     throw new RametError('protocol-error', 'an OFFER was malformed', { cause })
   }

@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'target-invalid' | 'config-invalid' | 'resolve-failed' | 'connect-refused' | 'connect-timeout' | 'connect-failed'
   | 'algorithm-mismatch' | 'host-key-unknown' | 'host-key-changed' | 'host-key-revoked' | 'host-key-refused'
   | 'auth-failed' | 'key-unreadable' | 'prompt-needed' | 'ssh-failed'
+  | 'password-needed' | 'password-refused' | 'not-permitted' | 'tty-required' | 'container-not-found'
   // starting the stub
   | 'launch-failed' | 'no-interpreter' | 'interpreter-too-old' | 'boot-noise' | 'boot-eof' | 'boot-failed'
   // the link and its channels

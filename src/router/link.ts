@@ -7,7 +7,7 @@ import { HEADER_SIZE, MAX_CONTROL, MAX_LINK, MAX_QUEUED, NEIGHBOUR, TYPE } from 
 import type { FrameType } from './protocol.ts'
 import { NO_BYTES } from '../base/bytes.ts'
 import { SendQueue } from './send-queue.ts'
-import { FrameTrace } from './trace.ts'
+import type { FrameTrace } from './trace.ts'
 
 /** What a link tells the router that owns it. */
 export interface LinkOwner {
@@ -28,6 +28,8 @@ export interface LinkOptions {
   /** Bytes granted or under way to contexts behind it; default MAX_LINK, at most half of what a link keeps queued. */
   budget?: number | undefined
   processBudget?: Budget | undefined
+  /** Prints every frame; only a controller has one. */
+  trace?: FrameTrace | undefined
   /** Runs `flush` when the current tick's work is done. Default process.nextTick, after which promise jobs have run too. */
   schedule?: (flush: () => void) => void
 }
@@ -44,6 +46,8 @@ const AGAIN = 'Connect again, and look at the target for what work under way had
  */
 export class Link {
   state: 'open' | 'closed' = 'open'
+  /** As a route, a link leads to its neighbour. */
+  readonly link = this
   readonly path: readonly string[]
   /** Smoothed round trip in ms; undefined until the first PONG. */
   rtt: number | undefined
@@ -60,7 +64,7 @@ export class Link {
   private readonly clock: Clock
   private readonly schedule: (flush: () => void) => void
   private readonly reader = new FrameReader()
-  private readonly trace = FrameTrace.fromEnvironment()
+  private readonly trace: FrameTrace | undefined
   private slab: Uint8Array = NO_BYTES
   private start = 0
   private at = 0
@@ -81,6 +85,7 @@ export class Link {
     this.owner = owner
     this.clock = options.clock
     this.path = options.path
+    this.trace = options.trace
     this.schedule = options.schedule ?? process.nextTick
     const budget = Math.min(options.budget ?? MAX_LINK, MAX_QUEUED / 2)
     this.down = new Budget(budget, options.processBudget)

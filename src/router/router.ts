@@ -1,12 +1,12 @@
 import type { Clock } from '../base/clock.ts'
-import { Channel, type ChannelHandler } from './channel.ts'
-import { decode, encode } from './codec.ts'
+import { Channel, type ChannelHandler, type Route } from './channel.ts'
 import { Budget } from './credit.ts'
 import { RametError, withOutcome } from './errors.ts'
 import type { Frame } from './frame.ts'
 import { Link, type LinkOptions, type LinkOwner } from './link.ts'
 import type { Pipe } from './pipe.ts'
-import { FLAG, MAX_MESSAGE, MAX_PROCESS, MIN_PIECE, NEIGHBOUR, REASON, type Reason, TYPE } from './protocol.ts'
+import { FLAG, MAX_MESSAGE, MAX_PROCESS, MIN_PIECE, NEIGHBOUR, type Reason, TYPE } from './protocol.ts'
+import { encodeReset, resetError } from './reset.ts'
 
 /** What the process that owns a router does with what concerns it alone. */
 export interface RouterOwner {
@@ -21,12 +21,11 @@ export interface RouterOwner {
   lane?(frame: Frame): void
   /** A frame of the Worker's passed on its way up. */
   passed?(frame: Frame): void
+  /** A frame for a context that is not known here (yet). True: it is kept. */
+  unrouted?(frame: Frame): boolean
   /** A frame that no rule allows was dropped, or cost its link. */
   refused(message: string, link: Link): void
 }
-
-const CODES: Reason[] = []
-for (const [name, number] of Object.entries(REASON)) CODES[number] = name as Reason
 
 /**
  * The engine: links, routes, channels. The same in every process of the tree; a controller has no parent link, a leaf no
@@ -40,7 +39,7 @@ export class Router implements LinkOwner {
   /** The link towards the controller; undefined in the controller itself. */
   parent: Link | undefined
   private readonly owner: RouterOwner
-  private readonly routes = new Map<number, Link>()
+  private readonly routes = new Map<number, Route>()
   /** Links whose frames carry this context's own id: its Worker. */
   private readonly lanes = new Set<Link>()
   private readonly channels = new Map<number, Map<number, Channel>>()
@@ -57,17 +56,26 @@ export class Router implements LinkOwner {
   /** Adds a neighbour. `route` is the id of the context at its far end; the parent and lanes have none. */
   addLink(pipe: Pipe, kind: 'parent' | 'child' | 'lane', options: Omit<LinkOptions, 'clock' | 'processBudget'>, route?: number): Link {
     const link = new Link(pipe, this, { ...options, clock: this.clock, processBudget: this.budget })
-    link.down.short = link.up.short = () => this.settle(link)
     if (kind === 'parent') this.parent = link
     if (kind === 'lane') this.lanes.add(link)
-    if (route !== undefined) this.routes.set(route, link)
+    if (route !== undefined) this.addRoute(route, link)
     link.open()
     return link
   }
 
+  /** From now on frames for the context `id` leave by this route, and are believed to be of it when they come that way. */
+  addRoute(id: number, route: Route): void {
+    route.down.short = route.up.short = () => this.settle(route)
+    this.routes.set(id, route)
+  }
+
+  routeTo(id: number): Route | undefined {
+    return this.routes.get(id)
+  }
+
   /** The link towards a context. */
   linkTo(id: number): Link | undefined {
-    return this.routes.get(id) ?? (this.lanes.size > 0 && id === this.id ? undefined : this.parent)
+    return this.routes.get(id)?.link ?? (this.lanes.size > 0 && id === this.id ? undefined : this.parent)
   }
 
   get openChannels(): number {
@@ -90,13 +98,20 @@ export class Router implements LinkOwner {
    * `user`: its far end is the context's Worker. `fin`: we send only this message.
    */
   open(dst: number, message: Uint8Array, handler: ChannelHandler, fin: boolean, user: boolean): Channel {
-    const link = this.routes.get(dst)
-    if (link === undefined || link.state === 'closed') {
+    const channel = this.prepare(dst, message.length, handler, user)
+    channel.open(message, fin)
+    return channel
+  }
+
+  /** The same without sending anything: the channel's open() does. `size`: bytes of its first message. */
+  prepare(dst: number, size: number, handler: ChannelHandler, user: boolean): Channel {
+    const route = this.routes.get(dst)
+    if (route === undefined || route.link.state === 'closed') {
       throw new RametError('no-route', `context ${dst} is not connected`, { outcome: 'not-sent', hint: 'Connect again.' })
     }
-    if (message.length > this.maxMessage) {
-      throw new RametError('message-too-large', `${message.length} bytes were to be sent to ${link.path.join(' > ')}; the limit is ${this.maxMessage}`, {
-        path: link.path,
+    if (size > this.maxMessage) {
+      throw new RametError('message-too-large', `${size} bytes were to be sent to ${route.path.join(' > ')}; the limit is ${this.maxMessage}`, {
+        path: route.path,
         outcome: 'not-sent',
         hint: 'Send it in parts, as a stream, or raise limits.message.',
       })
@@ -105,17 +120,15 @@ export class Router implements LinkOwner {
     while (this.nextChannel === 0 || channels.has(this.nextChannel)) this.nextChannel = (this.nextChannel + 1) >>> 0
     const id = this.nextChannel
     this.nextChannel = (id + 1) >>> 0
-    const window = this.firstWindow(link)
-    const channel = new Channel(this, link, dst, id, true, user ? FLAG.USER : 0, window)
+    const channel = new Channel(this, route, dst, id, true, user ? FLAG.USER : 0, this.firstWindow(route))
     channel.handler = handler
     channels.set(id, channel)
-    channel.open(message, fin, window)
     return channel
   }
 
   /** Forgets a context and ends its channels. */
   removeRoute(id: number, cause: RametError): void {
-    const unheard = this.routes.get(id)?.withdraw(id, this.id)
+    const unheard = this.routes.get(id)?.link.withdraw(id, this.id)
     this.routes.delete(id)
     const channels = this.channels.get(id)
     if (channels === undefined) return
@@ -128,7 +141,8 @@ export class Router implements LinkOwner {
   close(): void {
     if (this.state === 'closed') return
     this.state = 'closed'
-    for (const link of new Set([...this.routes.values(), ...this.lanes])) link.close()
+    for (const { link } of this.routes.values()) link.close()
+    for (const link of this.lanes) link.close()
     this.parent?.close()
   }
 
@@ -160,7 +174,7 @@ export class Router implements LinkOwner {
   lost(link: Link, cause: RametError): void {
     this.lanes.delete(link)
     if (link === this.parent) this.parent = undefined
-    for (const [id, route] of this.routes) if (route === link) this.removeRoute(id, cause)
+    for (const [id, route] of this.routes) if (route.link === link) this.removeRoute(id, cause)
     for (const channels of this.channels.values()) {
       for (const channel of channels.values()) if (channel.link === link) channel.lose(cause)
     }
@@ -196,33 +210,37 @@ export class Router implements LinkOwner {
     this.resetFrame(link, dst, this.id, channel, flags, reason, text)
   }
 
-  /** Bytes of a link's budget (or of the process's) are waited for: whoever holds some idly gives them back. */
-  private settle(link: Link): void {
+  /** Bytes of a route's budget (or its link's, or the process's) are waited for: whoever holds some idly gives them back. */
+  private settle(route: Route): void {
+    const { down, up } = route.link
+    const shared = Math.min(down.free, up.free) < MIN_PIECE
     for (const channels of this.channels.values()) {
-      for (const channel of channels.values()) if (channel.link === link || this.budget.free < MIN_PIECE) channel.settle()
+      for (const channel of channels.values()) {
+        if (channel.route === route || (shared && channel.link === route.link) || this.budget.free < MIN_PIECE) channel.settle()
+      }
     }
   }
 
   private resetFrame(link: Link, dst: number, src: number, channel: number, flags: number, reason: Reason, text: string): void {
-    link.send(TYPE.RESET, flags, 0, dst, src, channel, encode([REASON[reason], text]))
+    link.send(TYPE.RESET, flags, 0, dst, src, channel, encodeReset(reason, text))
   }
 
   /** 64 or 4 KiB, or 0 (ask for it): most answers are small, so a quarter of what is free stays for those who ask. */
-  private firstWindow(link: Link): number {
-    const { free } = link.up
+  private firstWindow({ up }: Route): number {
+    const { free } = up
     const exponent = free >= 2 ** 18 ? 16 : free >= 2 ** 14 ? 12 : 0
-    if (exponent > 0) link.up.take(2 ** exponent, 2 ** exponent)
+    if (exponent > 0) up.take(2 ** exponent, 2 ** exponent)
     return exponent
   }
 
   private sourceFits(src: number, link: Link): boolean {
     if (this.lanes.has(link)) return src === this.id
-    const route = this.routes.get(src)
+    const route = this.routes.get(src)?.link
     return link === this.parent ? route === undefined && src !== this.id : route === link
   }
 
   private forward(frame: Frame, from: Link): void {
-    const to = this.routes.get(frame.dst) ?? (from === this.parent ? undefined : this.parent)
+    const to = this.routes.get(frame.dst)?.link ?? (from === this.parent ? undefined : this.parent)
     if (to !== undefined && to !== from) {
       // Siblings do not talk: what comes from below goes up, what comes from above goes down.
       if (to === this.parent || from === this.parent) {
@@ -231,6 +249,7 @@ export class Router implements LinkOwner {
       }
       this.owner.refused(`context ${frame.src} tried to reach its sibling ${frame.dst}`, from)
     }
+    if (from === this.parent && this.owner.unrouted?.(frame) === true) return
     if (frame.type === TYPE.OPEN) this.resetFrame(from, frame.src, frame.dst, frame.channel, frame.flags & FLAG.USER, 'no-route', '')
   }
 
@@ -240,7 +259,7 @@ export class Router implements LinkOwner {
       if (channel !== undefined) throw new RametError('protocol-error', 'a channel was opened twice', { path: link.path })
       this.accept(frame, link)
     } else if (frame.type === TYPE.RESET) {
-      channel?.lose(this.resetError(frame, link))
+      channel?.lose(resetError(frame.payload, channel.route.path))
     } else if (frame.type === TYPE.DATA || frame.type === TYPE.END || frame.type === TYPE.CREDIT) {
       // Frames of a channel that is closed here crossed our RESET or END: nobody is interested.
       channel?.receive(frame)
@@ -270,23 +289,6 @@ export class Router implements LinkOwner {
       reset: () => {},
     }
     channel.receive(frame)
-  }
-
-  private resetError(frame: Frame, link: Link): RametError {
-    let reason: Reason = 'protocol-error'
-    let text = ''
-    const content = decode(frame.payload)
-    if (Array.isArray(content)) {
-      const [number, words] = content as unknown[]
-      reason = (typeof number === 'number' ? CODES[number] : undefined) ?? 'protocol-error'
-      if (typeof words === 'string') text = words
-    }
-    const where = link.path.join(' > ')
-    const unknown = reason === 'worker-exited' || reason === 'link-lost' || reason === 'overflow'
-    return new RametError(reason, text === '' ? `${where} ended the call: ${reason}` : `${where}: ${text}`, {
-      path: link.path,
-      outcome: unknown ? 'unknown' : 'failed',
-    })
   }
 
   private channelsOf(peer: number): Map<number, Channel> {

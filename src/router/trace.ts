@@ -6,8 +6,6 @@ for (const [name, number] of Object.entries(TYPE)) NAMES[number] = name
 
 /** RAMET_TRACE=frames: one line per frame on stderr, headers and sizes, never a payload. */
 export class FrameTrace {
-  // The stream as it is now: in a stub what is printed later becomes frames itself.
-  private readonly out = process.stderr
 
   /** Undefined when the environment does not ask for it: the hot path then costs one comparison. */
   static fromEnvironment(): FrameTrace | undefined {
@@ -17,6 +15,6 @@ export class FrameTrace {
   frame(direction: '<' | '>', path: readonly string[], frame: Frame): void {
     const { type, flags, dst, src, channel, payload } = frame
     const line = `${direction} ${path.join('>')} ${NAMES[type]} flags=${flags} ${src}->${dst} #${channel} ${payload.length}\n`
-    this.out.write(line)
+    process.stderr.write(line)
   }
 }

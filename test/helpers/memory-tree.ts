@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import type { TargetAddress } from '../../src/connect/target.ts'
 import type { Connection, ProcessEnd, RemoteProcess } from '../../src/connect/transport.ts'
 import { Controller } from '../../src/controller/controller.ts'
@@ -20,7 +19,6 @@ export interface Leftovers {
 }
 export const NOTHING_LEFT: Leftovers = { contexts: 0, pooled: 0, channels: 0, timers: 0 }
 
-const STUB_TEXT = new URL('../../dist/stub.js', import.meta.url)
 
 /**
  * A whole tree in one process: a real Controller and real Stubs over pipes in memory, on a clock that the test moves. A target
@@ -62,7 +60,7 @@ export class MemoryTree {
   /** Bytes of the budgets of a context's link that are in use. */
   budgets(name: string): { down: number; up: number } {
     for (const core of this.controller['cores'].values()) {
-      const link = core['link']
+      const link = core['near']?.link
       if (core.path.at(-1) === name && link !== undefined) return { down: link.down.used, up: link.up.used }
     }
     return { down: 0, up: 0 }
@@ -126,7 +124,7 @@ export class MemoryTarget implements Connection {
       this.far.write(nonce)
       this.stub = new Stub(pipe, {
         clock: this.clock,
-        text: () => readFileSync(STUB_TEXT, 'utf8'),
+        image: stubImage(),
         environment: { ...process.env },
         exit: (code) => {
           this.exitCode = code

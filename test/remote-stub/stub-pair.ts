@@ -1,3 +1,4 @@
+import { brotliCompressSync } from 'node:zlib'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Worker } from 'node:worker_threads'
@@ -45,7 +46,7 @@ export class StubPair {
     )
     this.link = this.root.addLink(rootPipe, 'child', { path: ['web1'] }, CHILD)
     this.code = new CodeLink(this.link)
-    this.stub = new Stub(stubPipe, { clock: this.clock, text: () => text, environment: {}, exit: (code) => this.exits.push(code) })
+    this.stub = new Stub(stubPipe, { clock: this.clock, image: brotliCompressSync(text), environment: {}, exit: (code) => this.exits.push(code) })
     this.link.sendNeighbour(TYPE.HELLO, encode({ id: CHILD, path: ['web1'], maxMessage: 1e6, codeLimit: options.codeLimit ?? 1e6, keepalive: [15_000, 4] }))
   }
 
@@ -60,7 +61,7 @@ export class StubPair {
     const pushed = this.code.lacking([hash])
     this.texts.set(hash, bytes)
     const entry = ++this.modules
-    this.code.offer({ dst: CHILD, user, offers: [{ number: entry, hash, name: `m${entry}.js`, imports }], pushed: new Set(pushed) })
+    this.code.offer({ dsts: [CHILD], user, offers: [{ number: entry, hash, name: `m${entry}.js`, imports }], pushed: new Set(pushed) })
     const push = (): void => {
       if (pushed.length > 0) this.code.push(pushed, packTexts([bytes], true))
     }

@@ -252,7 +252,7 @@ describe('code', () => {
     const module = { key: 'k', hash: 'ab'.repeat(32), name: 'big.js', text: randomBytes(2_000_000).toString('hex'), imports: [] }
     const { offers } = library.number({ entry: 'k', modules: new Map([['k', module]]) } as unknown as CodeGraph)
     const code = new CodeLink(pair.down)
-    library.ship(code, CHILD, true, offers)
+    library.ship(code, [CHILD], true, offers)
     pair.rootPipe.hold()
     let sent = 0
     const ask = (): void => {

@@ -1,0 +1,212 @@
+import { type Deferred, deferred } from '../base/deferred.ts'
+import { controllerName } from '../connect/first-stage.ts'
+import { HOP_DOWN, HOP_UP, type HopFailure, type HopQuestion, type HopRequest, type HopStats, type HopTarget } from '../connect/hop.ts'
+import type { Channel, ChannelHandler, Route } from '../router/channel.ts'
+import type { CodeLink } from '../router/code-link.ts'
+import { decode, encode } from '../router/codec.ts'
+import { Budget } from '../router/credit.ts'
+import { isRametError, type Outcome, RametError, type Stage } from '../router/errors.ts'
+import { MAX_LINK, OPEN_KIND, TYPE } from '../router/protocol.ts'
+import type { CoreHome } from './core-options.ts'
+import { hopFailure } from './hop-failure.ts'
+import type { Hop, HopWay } from './hop-way.ts'
+import type { ContextLog } from './logs.ts'
+import { GOODBYE } from './near-stem.ts'
+import type { Stem, StemOwner } from './stem.ts'
+import { ownModule, version } from './stub-image.ts'
+
+export interface FarOptions {
+  id: number
+  path: readonly string[]
+  node: string | string[] | undefined
+  hello: Uint8Array
+  log: ContextLog
+}
+
+/** Questions of one hop about one context that may wait for their answers: one at a time is what happens. */
+const MAX_QUESTIONS = 8
+/** Contexts below a hop share its link; so much of its budget one of them takes at most. */
+const SHARE = 4
+const STAGES: readonly unknown[] = ['resolve', 'tcp', 'host-key', 'auth', 'launch', 'interpreter', 'stub', 'hello', 'ssh'] satisfies Stage[]
+
+/** A context below a hop, held by a channel to that hop for as long as it lives. */
+export class FarStem implements Stem, ChannelHandler {
+  state: 'waiting' | 'opening' | 'closed' = 'waiting'
+  stage: Stage = 'resolve'
+  readonly code: CodeLink
+  private readonly home: CoreHome
+  private readonly hop: Hop
+  private readonly options: FarOptions
+  private readonly owner: StemOwner
+  private readonly route: { -readonly [K in keyof Route]: Route[K] }
+  private readonly over_ = deferred<void>()
+  private channel: Channel | undefined
+  private way: HopWay | undefined
+  private failure: RametError | undefined
+  private questions = 0
+  private carried: HopStats = [null, 0, 0, 0, 0, 0, 0, 0]
+  private nextPing = 0
+  private readonly pings = new Map<number, Deferred<number> & { from: number }>()
+
+  /** What is sent to it from now on waits at the hop until there is a link. */
+  constructor(home: CoreHome, hop: Hop, options: FarOptions, owner: StemOwner) {
+    const { router, limits } = home
+    const way = router.routeTo(hop.id)
+    if (way === undefined) throw new RametError('no-route', `${hop.path.join(' > ')} is not connected`, { path: options.path, outcome: 'not-sent', hint: 'Connect it again.' })
+    this.home = home
+    this.hop = hop
+    this.options = options
+    this.owner = owner
+    this.code = hop.code
+    const share = (limits.link ?? MAX_LINK) / SHARE
+    this.route = { link: way.link, path: options.path, down: new Budget(share, way.link.down), up: new Budget(share, way.link.up), rtt: undefined }
+    router.addRoute(options.id, this.route)
+    way.link.sendNeighbour(TYPE.ROUTE, encode([options.id, hop.id, options.hello]))
+  }
+
+  /** Resolves when nothing of it is left at the hop, or nobody can tell any more. */
+  get gone(): Promise<void> {
+    return this.over_.promise
+  }
+
+  get launched(): boolean {
+    return this.channel !== undefined
+  }
+
+  /** What is to be reached is known: asks the hop for it. Throws RametError. */
+  attach(way: HopWay): void {
+    const { id, path, node } = this.options
+    this.way = way
+    this.state = 'opening'
+    const request: HopRequest = { id, target: way.target, name: path.join(' > '), path: [...path], version: version(), owner: controllerName(), node }
+    const entry = this.hop.ship(ownModule(way.target.kind === 'ssh' ? 'ssh2' : 'parent'))
+    this.channel = this.home.router.open(this.hop.id, encode([OPEN_KIND.SERVICE, entry, 'open', [request]]), this, false, false)
+  }
+
+  ping(): Promise<number> {
+    const number = this.nextPing++
+    const waiter = { ...deferred<number>(), from: this.home.clock.now() }
+    this.pings.set(number, waiter)
+    this.down(HOP_DOWN.PING, number)
+    return waiter.promise
+  }
+
+  async goodbye(): Promise<void> {
+    this.down(HOP_DOWN.CLOSE)
+    const cancel = this.home.clock.after(2 * GOODBYE, () => this.drop(this.error('closed', 'took too long for its goodbye')))
+    await this.gone
+    cancel()
+  }
+
+  drop(cause: RametError): void {
+    this.channel?.reset('cancelled')
+    this.over(cause)
+  }
+
+  stats(): ReturnType<Stem['stats']> {
+    const [, bytesIn, bytesOut, framesIn, framesOut, modulesSent, modulesReused, codeBytes] = this.carried
+    return { transport: this.way?.target.kind === 'ssh' ? 'ssh2' : transportOf(this.way?.target), rtt: this.route.rtt, bytesIn, bytesOut, framesIn, framesOut, modulesSent, modulesReused, codeBytes }
+  }
+
+  describe(): Record<string, unknown> {
+    return { below: this.hop.path.join(' > '), budget: { down: this.route.down.used, up: this.route.up.used } }
+  }
+
+  // What the hop says. It may be anybody's: each message is looked at before it is believed.
+
+  message(bytes: Uint8Array, credit: number): void {
+    this.channel?.consumed(credit)
+    const message: unknown = decode(bytes)
+    const [kind, first, second] = (Array.isArray(message) ? message : []) as unknown[]
+    if (kind === HOP_UP.STAGE && STAGES.includes(first)) this.stage = first as Stage
+    else if (kind === HOP_UP.ASK && typeof first === 'number') void this.asked(first, second)
+    else if (kind === HOP_UP.STRAY && first instanceof Uint8Array) this.options.log.stray(first)
+    else if (kind === HOP_UP.HELLO && first instanceof Uint8Array) this.greeted(first)
+    else if (kind === HOP_UP.RESPONSIVE && typeof first === 'boolean') this.owner.responsive(first)
+    else if (kind === HOP_UP.STATS && isStats(first)) this.carried = first
+    else if (kind === HOP_UP.PONG && typeof first === 'number' && isStats(second)) this.pong(first, second)
+    else if (kind === HOP_UP.FAILED) this.failure = hopFailure(first, this.options.path)
+    else this.drop(this.error('protocol-error', 'is below a hop that said something of an unknown form'))
+  }
+
+  end(bytes: Uint8Array): void {
+    const answer: unknown = bytes.length === 0 ? undefined : decode(bytes)
+    const thrown = Array.isArray(answer) && answer[0] === 1 ? this.hop.remoteError(answer[1]) : undefined
+    this.over(this.failure ?? (thrown === undefined ? this.error('link-lost', 'is not connected any more') : this.error('connect-failed', `could not be opened: ${thrown.message}`, thrown)))
+  }
+
+  reset(error: RametError): void {
+    const hop = this.hop.path.join(' > ')
+    const text = `was lost with its hop ${hop}: ${error.message}`
+    this.over(new RametError(error.code, `${this.options.path.join(' > ')} ${text}`, { path: this.options.path, outcome: error.outcome, hint: error.hint, cause: error }))
+  }
+
+  private greeted(hello: Uint8Array): void {
+    this.owner.greeted(hello)
+    // The round trip sets the pace of what is granted to it.
+    this.ping().catch(() => {})
+  }
+
+  private pong(number: number, stats: HopStats): void {
+    const waiter = this.pings.get(number)
+    this.carried = stats
+    if (waiter === undefined) return
+    this.pings.delete(number)
+    const sample = this.home.clock.now() - waiter.from
+    this.route.rtt = this.route.rtt === undefined ? sample : this.route.rtt * 0.875 + sample * 0.125
+    waiter.resolve(sample)
+  }
+
+  private async asked(number: number, question: unknown): Promise<void> {
+    const { way } = this
+    if (way === undefined || this.state !== 'opening' || this.questions >= MAX_QUESTIONS) {
+      this.refuse(number, this.error('not-allowed', 'is below a hop that asks what nobody expects'))
+      return
+    }
+    this.questions++
+    try {
+      const value = await way.answer(question as HopQuestion)
+      this.down(HOP_DOWN.ANSWER, number, value)
+    } catch (error) {
+      this.refuse(number, isRametError(error) ? error : this.error('connect-failed', `could not be answered for: ${(error as Error).message}`))
+    } finally {
+      this.questions--
+    }
+  }
+
+  private refuse(number: number, { code, message, stage, outcome, hint }: RametError): void {
+    const failure: HopFailure = [code, message, stage ?? null, outcome satisfies Outcome, hint]
+    this.down(HOP_DOWN.REFUSE, number, failure)
+  }
+
+  private down(...message: unknown[]): void {
+    this.channel?.send(encode(message))
+  }
+
+  private over(cause: RametError): void {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    this.channel = undefined
+    this.way?.close()
+    for (const { reject } of this.pings.values()) reject(cause)
+    this.pings.clear()
+    // Hops on the way forget it, and the last one ends it if that has not happened.
+    this.route.link.sendNeighbour(TYPE.ROUTE, encode([this.options.id, 0]))
+    this.over_.resolve()
+    this.owner.lost(cause)
+  }
+
+  private error(code: RametError['code'], text: string, cause?: unknown): RametError {
+    const { path } = this.options
+    return new RametError(code, `${path.join(' > ')} ${text}`, { path, outcome: 'unknown', hint: 'Connect again.', cause })
+  }
+}
+
+function transportOf(target: HopTarget | undefined): string {
+  if (target === undefined) return ''
+  return target.kind === 'become' ? target.method : target.kind === 'container' ? target.tool : target.kind
+}
+
+function isStats(value: unknown): value is HopStats {
+  return Array.isArray(value) && value.length === 8 && value.every((item, at) => (at === 0 && item === null) || (typeof item === 'number' && item >= 0))
+}

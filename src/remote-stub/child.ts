@@ -1,0 +1,242 @@
+import { BootPipe } from '../connect/boot.ts'
+import { type Ask, HOP_DOWN, HOP_UP, type HopFailure, type HopQuestion, type HopRequest, type HopStats } from '../connect/hop.ts'
+import { LatePipe } from '../connect/late-pipe.ts'
+import type { Connection } from '../connect/transport.ts'
+import type { ServiceChannel } from '../modules/service.ts'
+import { CodeLink, decodeNeed } from '../router/code-link.ts'
+import { decode, encode } from '../router/codec.ts'
+import { type ErrorCode, isRametError, type Outcome, RametError, type Stage } from '../router/errors.ts'
+import type { Frame } from '../router/frame.ts'
+import type { Link } from '../router/link.ts'
+import { TYPE } from '../router/protocol.ts'
+import type { HopHost } from './hop-host.ts'
+
+/** Makes the connection to a target; what it has to ask goes to the controller. */
+export type Connect = (ask: Ask, request: HopRequest) => Connection
+
+/** How long a child may take for its goodbye, in ms: its commands get 2 s after their TERM. */
+const GOODBYE = 5000
+/** ms between looks at how far connecting has come. */
+const LOOK = 100
+
+/** What a parent needs for one child. */
+export interface ChildHome {
+  readonly host: HopHost
+  /** Texts that the child lacks and that are here, as one pack. */
+  pack(hashes: readonly string[]): Uint8Array
+  gone(child: Child): void
+}
+
+/** A context below this one: its link, and the channel over which the controller holds it. */
+export class Child {
+  state: 'announced' | 'connecting' | 'open' | 'closing' | 'closed' = 'announced'
+  readonly id: number
+  readonly link: Link
+  readonly code: CodeLink
+  private readonly home: ChildHome
+  private readonly path: readonly string[]
+  private readonly keepalive: [interval: number, count: number]
+  private readonly pipe = new LatePipe()
+  private channel: ServiceChannel | undefined
+  private connection: Connection | undefined
+  private boot: BootPipe | undefined
+  private stage_: Stage | undefined
+  private questions = 0
+  private readonly asked = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
+  private readonly pings: number[] = []
+  /** Texts that it was offered and that are not here yet. */
+  private readonly wants = new Set<string>()
+  private reporting = false
+
+  /** `hello` is what the controller has the child told. Frames to it may come from now on. */
+  constructor(id: number, hello: Uint8Array, home: ChildHome) {
+    const { path, keepalive } = decode(hello) as { path: string[]; keepalive: [number, number] }
+    const { router } = home.host
+    this.id = id
+    this.home = home
+    this.path = path
+    this.keepalive = keepalive
+    this.link = router.addLink(this.pipe, 'child', { path }, id)
+    this.code = new CodeLink(this.link)
+    this.link.onPong = () => this.answerPings()
+    this.link.sendNeighbour(TYPE.HELLO, hello)
+  }
+
+  /** Reaches the target. The channel ends when nothing of the child is left here. */
+  open(channel: ServiceChannel, request: HopRequest, connect: Connect): void {
+    const { host } = this.home
+    this.state = 'connecting'
+    this.channel = channel
+    channel.onMessage = (bytes) => {
+      channel.consumed(bytes.length)
+      this.told(decode(bytes))
+    }
+    channel.onReset = () => this.close()
+    try {
+      const connection = connect((question) => this.ask(question), request)
+      const { version, owner, node } = request
+      this.connection = connection
+      connection.ready.catch((error: Error) => this.link.close(asRamet(error)))
+      this.boot = new BootPipe(connection, { version, owner, stub: host.image, node, path: this.path, stray: (bytes) => this.up(HOP_UP.STRAY, bytes) })
+      this.pipe.attach(this.boot)
+      this.watchStage()
+    } catch (error) {
+      this.link.close(asRamet(error as Error))
+    }
+  }
+
+  /** A frame of the child's that concerns the two of us. Throwing costs its link. */
+  neighbour(frame: Frame): void {
+    if (frame.type === TYPE.HELLO && this.state === 'connecting') {
+      this.state = 'open'
+      this.link.watch({ interval: this.keepalive[0], count: this.keepalive[1] })
+      this.up(HOP_UP.HELLO, frame.payload)
+    } else if (frame.type === TYPE.NEED) {
+      const message = this.code.join(frame)
+      if (message !== undefined) this.need(decodeNeed(message))
+    } else {
+      throw new RametError('protocol-error', `${this.path.join(' > ')} sent a frame of type ${frame.type}, which only a parent sends`, { path: this.path })
+    }
+  }
+
+  /** Sends on what it was offered and lacks; what is not here yet follows when it has come in. */
+  ship(hashes: readonly string[]): void {
+    const { texts } = this.home.host
+    const here = hashes.filter((hash) => texts.has(hash))
+    const missing = hashes.filter((hash) => !texts.has(hash))
+    for (const hash of missing) this.wants.add(hash)
+    if (here.length > 0) this.code.push(here, this.home.pack(here))
+    if (missing.length > 0) this.home.host.need(missing)
+    this.report()
+  }
+
+  /** Texts have come in. */
+  arrived(): void {
+    if (this.wants.size === 0) return
+    const here = [...this.wants].filter((hash) => this.home.host.texts.has(hash))
+    for (const hash of here) this.wants.delete(hash)
+    if (here.length > 0) this.ship(here)
+  }
+
+  responsive(responsive: boolean): void {
+    this.up(HOP_UP.RESPONSIVE, responsive)
+  }
+
+  /** Its link is gone. */
+  lost(cause: RametError): void {
+    if (this.state === 'closed') return
+    const asked = this.state === 'closing'
+    if (!asked) this.up(HOP_UP.FAILED, failureOf(cause, cause.stage ?? (this.state === 'open' ? undefined : this.stage())))
+    this.finish()
+  }
+
+  /** Gives it up at once. */
+  close(): void {
+    if (this.state === 'closed') return
+    this.state = 'closing'
+    this.link.close()
+  }
+
+  private told(message: unknown): void {
+    const [kind, number, value] = (Array.isArray(message) ? message : []) as [number?, number?, unknown?]
+    const waiting = this.asked.get(number ?? -1)
+    if (kind === HOP_DOWN.ANSWER || kind === HOP_DOWN.REFUSE) {
+      this.asked.delete(number ?? -1)
+      if (kind === HOP_DOWN.ANSWER) waiting?.resolve(value)
+      else waiting?.reject(failureError(value as HopFailure, this.path))
+    } else if (kind === HOP_DOWN.PING && number !== undefined) {
+      this.pings.push(number)
+      this.link.ping()
+    } else if (kind === HOP_DOWN.CLOSE) {
+      this.goodbye()
+    }
+  }
+
+  private goodbye(): void {
+    if (this.state !== 'open') {
+      this.close()
+      return
+    }
+    this.state = 'closing'
+    this.link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
+    this.home.host.clock.after(GOODBYE, () => this.link.close())
+  }
+
+  private ask(question: HopQuestion): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const number = this.questions++
+      this.asked.set(number, { resolve, reject })
+      this.up(HOP_UP.ASK, number, question)
+    })
+  }
+
+  private need(hashes: readonly string[]): void {
+    if (!hashes.every((hash) => this.code.wasSent(hash) || this.wants.has(hash))) {
+      throw new RametError('not-allowed', `${this.path.join(' > ')} asked for a module that it was never offered`, { path: this.path })
+    }
+    this.ship(hashes)
+  }
+
+  private stage(): Stage {
+    if (this.connection === undefined) return 'resolve'
+    if (this.connection.stage !== 'launch' || this.boot === undefined) return this.connection.stage
+    return this.boot.state === 'booting' ? 'launch' : 'hello'
+  }
+
+  private watchStage(): void {
+    if (this.state !== 'connecting') return
+    const stage = this.stage()
+    if (stage !== this.stage_) this.up(HOP_UP.STAGE, stage)
+    this.stage_ = stage
+    this.home.host.clock.after(LOOK, () => this.watchStage())
+  }
+
+  private answerPings(): void {
+    const number = this.pings.shift()
+    if (number !== undefined) this.up(HOP_UP.PONG, number, this.stats())
+  }
+
+  /** What its link carried goes up when that has changed by code. */
+  private report(): void {
+    if (this.reporting) return
+    this.reporting = true
+    process.nextTick(() => {
+      this.reporting = false
+      this.up(HOP_UP.STATS, this.stats())
+    })
+  }
+
+  private stats(): HopStats {
+    const { link, code } = this
+    const wire = this.connection?.stats() ?? { bytesIn: 0, bytesOut: 0 }
+    return [link.rtt ?? null, wire.bytesIn || link.bytesIn, wire.bytesOut || link.bytesOut, link.framesIn, link.framesOut, code.modulesSent, code.modulesReused, code.codeBytes]
+  }
+
+  private up(...message: unknown[]): void {
+    if (this.state !== 'closed') this.channel?.send(encode(message))
+  }
+
+  private finish(): void {
+    const closed = new RametError('closed', `${this.path.join(' > ')} is not being connected any more`, { path: this.path, outcome: 'not-sent' })
+    for (const { reject } of this.asked.values()) reject(closed)
+    this.asked.clear()
+    const { channel } = this
+    void (this.connection?.close() ?? Promise.resolve()).then(() => {
+      this.state = 'closed'
+      channel?.end(undefined)
+      this.home.gone(this)
+    })
+  }
+}
+
+function asRamet(error: Error): RametError {
+  return isRametError(error) ? error : new RametError('connect-failed', error.message, { cause: error, outcome: 'not-sent' })
+}
+
+function failureOf({ code, message, outcome, hint }: RametError, stage: Stage | undefined): HopFailure {
+  return [code, message, stage ?? null, outcome, hint]
+}
+
+function failureError([code, message, stage, outcome, hint]: HopFailure, path: readonly string[]): RametError {
+  return new RametError(code as ErrorCode, message, { path, outcome: outcome as Outcome, hint, ...(stage === null ? {} : { stage: stage as Stage }) })
+}

@@ -1,0 +1,157 @@
+import type { HopRequest } from '../connect/hop.ts'
+import { connectLocal } from '../connect/local.ts'
+import type { Connection } from '../connect/transport.ts'
+import type { ServiceChannel } from '../modules/service.ts'
+import { decodeOffer, packTexts } from '../router/code-link.ts'
+import { decode } from '../router/codec.ts'
+import { RametError } from '../router/errors.ts'
+import { readSeveral, writeSeveral, type Several } from '../router/fan-out.ts'
+import type { Frame } from '../router/frame.ts'
+import type { Link } from '../router/link.ts'
+import { TYPE } from '../router/protocol.ts'
+import { Child, type ChildHome, type Connect } from './child.ts'
+import type { Below, HopHost } from './hop-host.ts'
+
+/** What turns a stub into a hop: links to children, routes to what is behind them, code on its way to them. */
+export class Parent implements Below, ChildHome {
+  readonly host: HopHost
+  private readonly children = new Map<number, Child>()
+  private lastPack: { key: string; pack: Uint8Array } | undefined
+
+  constructor(host: HopHost) {
+    this.host = host
+    host.below = this
+    for (const frame of host.early.splice(0)) this.host.router.received(frame, host.router.parent as Link)
+  }
+
+  child(id: number): Child | undefined {
+    return this.children.get(id)
+  }
+
+  frame(frame: Frame): void {
+    if (frame.type === TYPE.ROUTE) this.route(frame)
+    else if (frame.type === TYPE.OPEN) this.split(frame)
+    else this.offer(frame.payload)
+  }
+
+  neighbour(frame: Frame, link: Link): void {
+    this.childOf(link)?.neighbour(frame)
+  }
+
+  lost(link: Link, cause: RametError): void {
+    this.childOf(link)?.lost(cause)
+  }
+
+  responsive(link: Link, responsive: boolean): void {
+    this.childOf(link)?.responsive(responsive)
+  }
+
+  arrived(): void {
+    for (const child of this.children.values()) child.arrived()
+  }
+
+  /** Everything below hears that it is over. It would by the end of its input, too, but we may have commands to wait for. */
+  close(): void {
+    for (const { link } of this.children.values()) link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
+  }
+
+  pack(hashes: readonly string[]): Uint8Array {
+    const key = hashes.join()
+    // Fifty children that are offered the same get the same pack, compressed once.
+    if (this.lastPack?.key !== key) this.lastPack = { key, pack: packTexts(hashes.map((hash) => this.host.texts.get(hash) as Uint8Array), true) }
+    return this.lastPack.pack
+  }
+
+  gone(child: Child): void {
+    this.children.delete(child.id)
+  }
+
+  private childOf(link: Link): Child | undefined {
+    for (const child of this.children.values()) if (child.link === link) return child
+    return undefined
+  }
+
+  /** [id, behind, hello]: a context lies behind another, or here when that is us; [id, 0]: it is gone. */
+  private route(frame: Frame): void {
+    const { router } = this.host
+    const [id, behind, hello] = decode(frame.payload) as [number, number, Uint8Array]
+    if (behind === router.id) {
+      this.children.set(id, new Child(id, hello, this))
+      return
+    }
+    const child = this.children.get(id)
+    if (child !== undefined) {
+      child.close()
+      return
+    }
+    const way = router.routeTo(behind === 0 ? id : behind)
+    if (way === undefined) return
+    if (behind === 0) router.removeRoute(id, new RametError('closed', 'the context was closed'))
+    else router.addRoute(id, way.link)
+    way.link.sendNeighbour(TYPE.ROUTE, frame.payload)
+  }
+
+  /** One OPEN for several contexts: each gets its own, those behind one child together. */
+  private split(frame: Frame): void {
+    const { router } = this.host
+    const { message, src, targets } = readSeveral(frame.payload)
+    const ways = new Map<Link, Several['targets']>()
+    for (const [dst, channel] of targets) {
+      const link = router.routeTo(dst)?.link
+      if (link === undefined) {
+        // Ours, or one that has just been lost: the router knows what to say.
+        router.received({ ...frame, dst, src, channel, payload: message }, router.parent as Link)
+        continue
+      }
+      const way = ways.get(link)
+      if (way === undefined) ways.set(link, [[dst, channel]])
+      else way.push([dst, channel])
+    }
+    for (const [link, way] of ways) {
+      const [dst, channel] = way[0] as [number, number]
+      if (way.length === 1) link.send(TYPE.OPEN, frame.flags, frame.window, dst, src, channel, message)
+      else link.send(TYPE.OPEN, frame.flags, frame.window, 0, 0, 0, writeSeveral({ src, targets: way, message }))
+    }
+  }
+
+  private offer(payload: Uint8Array): void {
+    const { dsts, user, offers } = decodeOffer(payload)
+    const ways = new Map<Child, number[]>()
+    for (const dst of dsts) {
+      const link = this.host.router.routeTo(dst)?.link
+      const child = link === undefined ? undefined : this.childOf(link)
+      if (child === undefined) continue
+      const way = ways.get(child)
+      if (way === undefined) ways.set(child, [dst])
+      else way.push(dst)
+    }
+    for (const [child, way] of ways) {
+      const lacking = child.code.lacking(offers.map(({ hash }) => hash))
+      child.code.offer({ dsts: way, user, offers, pushed: new Set(lacking) })
+      child.ship(lacking)
+    }
+  }
+}
+
+/** Opens a context below this one; its id has been announced by a ROUTE. Called by the controller, over a channel that lives as long as the context. */
+export function openWith(channel: ServiceChannel, host: HopHost, request: HopRequest, connect: Connect): void {
+  const parent = (host.below as Parent | undefined) ?? new Parent(host)
+  const child = parent.child(request.id)
+  if (child === undefined || child.state !== 'announced') throw new RametError('protocol-error', `context ${request.id} was not announced`)
+  child.open(channel, request, connect)
+}
+
+/** The same for every target that a program of this machine leads to. */
+export function open(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
+  openWith(channel, host, request, (_ask, { target, name }) => connectHere(target, name))
+}
+
+function connectHere(target: HopRequest['target'], name: string): Connection {
+  switch (target.kind) {
+    case 'local':
+    case 'process':
+      return connectLocal({ name })
+    default:
+      throw new RametError('not-supported', `${name}: this hop cannot open ${target.kind}`)
+  }
+}
