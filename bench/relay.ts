@@ -9,6 +9,8 @@ export interface RelayOptions {
   rate?: number
   /** Bytes that one direction of one connection holds before the relay stops reading. Default 4 MiB. */
   holds?: number
+  /** Called whenever a direction stops reading because of what it holds. */
+  onFull?: () => void
 }
 
 /** What passed the relay; `packets` are reads of the relay, which is what the sender wrote at once unless it wrote a lot. */
@@ -44,7 +46,7 @@ export class Relay implements Endpoint {
     this.#server = server
     this.port = port
     this.#target = target
-    this.#options = { delay: 0, rate: Infinity, holds: 4 * 1024 * 1024, ...options }
+    this.#options = { delay: 0, rate: Infinity, holds: 4 * 1024 * 1024, onFull: () => undefined, ...options }
     server.on('connection', (near) => this.#accept(near))
   }
 
@@ -143,7 +145,10 @@ class Direction {
     this.#lineFree = Math.max(now, this.#lineFree) + (bytes.length / this.#options.rate) * 1000
     this.#queue.push({ bytes, due: this.#lineFree + this.#options.delay })
     this.#held += bytes.length
-    if (this.#held >= this.#options.holds) this.#from.pause()
+    if (this.#held >= this.#options.holds && !this.#from.isPaused()) {
+      this.#from.pause()
+      this.#options.onFull()
+    }
     this.#send()
   }
 

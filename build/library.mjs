@@ -2,20 +2,12 @@ import { chmod, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { readFileSync } from 'node:fs'
 import { build } from 'esbuild'
 import { dist, root, source } from './paths.mjs'
+import { noDirectory, withoutAddons } from './ssh2.mjs'
 
 const manifest = JSON.parse(readFileSync(root + 'package.json', 'utf8'))
 
 /** What users' npm installs beside us. Everything else is bundled, so that no native addon is ever built on their machines. */
 const external = Object.keys(manifest.dependencies)
-
-/** ssh2 looks for two native addons and does without them when they are missing: they always are. */
-const withoutAddons = {
-  name: 'without-addons',
-  setup(build) {
-    build.onResolve({ filter: /^cpu-features$|\.node$/ }, args => ({ path: args.path, namespace: 'addon' }))
-    build.onLoad({ filter: /.*/, namespace: 'addon' }, () => ({ contents: `throw new Error('native addons are not bundled')` }))
-  },
-}
 
 /** Bundled CommonJS asks for Node's own modules through `require`. */
 const banner = {
@@ -38,11 +30,7 @@ const common = {
   legalComments: 'none',
   sourcemap: false,
   plugins: [withoutAddons],
-  // ssh2's wasm loader asks for its directory, and then needs nothing from there.
-  define: {
-    __dirname: '"/"',
-    __filename: '"/ramet.js"',
-  },
+  define: noDirectory,
   logLevel: 'warning',
 }
 

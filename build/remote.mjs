@@ -5,6 +5,7 @@ import { build } from 'esbuild'
 import { writeWhole } from './files.mjs'
 import { dist, root, source } from './paths.mjs'
 import { privateNames } from './private-names.mjs'
+import { noDirectory, withoutAddons, withoutKeyFiles } from './ssh2.mjs'
 import { assertAscii } from './text.mjs'
 
 /** What every boot sends before HELLO: the launch line and the compressed stub together. */
@@ -70,6 +71,7 @@ export async function buildModules() {
   const entries = Object.values(metafile.outputs).filter(output => output.exports.length > 0).map(output => output.entryPoint).filter(entry => !parts.has(entry))
   // What makes a stub a hop is no service of its own, but is sent the same way.
   const result = await build({ ...options, entryPoints: [...entries, source + 'remote-stub/parent.ts'], entryNames: '[name]', write: false })
+  result.outputFiles.push(...(await build(hopSsh2)).outputFiles)
   await mkdir(dist + 'modules', { recursive: true })
   for (const file of result.outputFiles) await writeWhole(file.path, file.contents)
   const written = result.outputFiles.map(file => ({ file: basename(file.path), bytes: file.contents.length }))
@@ -92,4 +94,13 @@ const remoteModule = {
   legalComments: 'none',
   lineLimit: 160,
   logLevel: 'warning',
+}
+
+/** SSH from a hop: sent there only when it is to open an SSH target. */
+const hopSsh2 = {
+  ...remoteModule,
+  entryPoints: [{ in: source + 'remote-stub/hop-ssh2.ts', out: 'ssh2' }],
+  plugins: [withoutAddons, withoutKeyFiles],
+  define: noDirectory,
+  write: false,
 }

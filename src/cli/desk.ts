@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../base/clock.ts'
-import type { Connecting, ConnectOptions, Prompt, SentFile } from '../controller/api.ts'
+import type { Connecting, ConnectOptions, ContextInfo, LinkStats, Prompt, SentFile } from '../controller/api.ts'
 import type { Sink } from './sink.ts'
 
 export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
@@ -8,6 +8,8 @@ export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
 /** What commands need of a controller. */
 export interface Tree {
   connect(target: string, options: ConnectOptions): Connecting
+  /** What every link carried so far. */
+  stats(): { links: LinkStats[] }
   close(): Promise<void>
 }
 
@@ -24,6 +26,8 @@ export interface Desk {
   readonly env: Record<string, string | undefined>
   /** Absolute path against which files are named. */
   readonly cwd: string
+  /** This process and its machine. */
+  readonly self: ContextInfo
   /** Whole content; rejects like node:fs does, and with a RametError above `FILE_LIMIT`. */
   readFile(path: string): Promise<Buffer>
   /** Everything that stdin has, up to `FILE_LIMIT`. May be called once. */

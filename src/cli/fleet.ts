@@ -1,25 +1,36 @@
 import pLimit from 'p-limit'
 import { RametError } from '../router/errors.ts'
 import type { Clock } from '../base/clock.ts'
-import type { Connecting, ConnectOptions } from '../controller/api.ts'
+import type { Connecting, ConnectOptions, Context } from '../controller/api.ts'
 import type { Tree } from './desk.ts'
 import type { Reporter } from './format/reporter.ts'
 import { emptyCounts, emptyNames } from './format/summary.ts'
+import { Hops } from './hops.ts'
 import { failedResult, resultOf } from './outcome.ts'
 import type { Body, Summary, TargetResult } from './outcome.ts'
+import type { Place, Step } from './ways.ts'
 
 export interface Job {
-  targets: readonly string[]
+  places: readonly Place[]
+  /** Targets at once; hops do not count. */
   concurrency: number
-  /** How to reach a target that is named so. May throw. */
-  address(target: string): { target: string; options: ConnectOptions }
+  /** How a step of a way is connected. `isHop`: targets are reached through it. */
+  options(step: Step, via: Connecting | undefined, isHop: boolean): ConnectOptions
   /** Does the work; it may begin before the connection stands. */
   work(context: Connecting, reach: Reach): Promise<Body>
+  /** A hop stands; `steps` lead to it. */
+  seen?: ((steps: readonly Step[], context: Context, tree: Tree) => void) | undefined
+  /** A target has its result. */
+  ended?: ((place: Place, result: TargetResult) => void) | undefined
 }
 
 /** What the work on one target gets beside its context. */
 export interface Reach {
   signal: AbortSignal
+  tree: Tree
+  place: Place
+  /** The contexts through which the target is reached, the one nearest to us first. */
+  hops: readonly Promise<Context>[]
   clock: Clock
   item(value: unknown): void
 }
@@ -31,7 +42,9 @@ export class Fleet {
   readonly #tree: Tree
   readonly #reporter: Reporter
   readonly #clock: Clock
-  readonly #open: Set<string>
+  readonly #hops: Hops
+  /** Without a result, by label. */
+  readonly #open: Map<string, Place>
   /** Since when a target is at work, and what stops it. One signal each: thousands of listeners on one are a leak to Node. */
   readonly #atWork = new Map<string, { since: number; stop: AbortController }>()
   readonly #counts = emptyCounts()
@@ -43,7 +56,11 @@ export class Fleet {
     this.#tree = tree
     this.#reporter = reporter
     this.#clock = clock
-    this.#open = new Set(job.targets)
+    this.#hops = new Hops(job.places, tree, {
+      connect: (step, via) => job.options(step, via, true),
+      seen: (steps, context) => job.seen?.(steps, context, tree),
+    })
+    this.#open = new Map(job.places.map((place) => [place.label, place]))
   }
 
   /** Targets at work now. */
@@ -55,7 +72,7 @@ export class Fleet {
   async run(): Promise<void> {
     this.state = 'running'
     const limit = pLimit(this.#job.concurrency)
-    await Promise.all(this.#job.targets.map((target) => limit(() => this.#one(target))))
+    await Promise.all(this.#job.places.map((place) => limit(() => this.#one(place))))
     this.state = 'over'
   }
 
@@ -65,59 +82,76 @@ export class Fleet {
     this.state = 'cancelled'
     const reason = new RametError('cancelled', 'stopped by the user', { outcome: 'failed' })
     for (const { stop } of this.#atWork.values()) stop.abort(reason)
+    // Behind the targets, so that each says for itself that it was cancelled.
+    this.#hops.cancel(reason)
   }
 
   /** Gives every target without a result one now: nobody waits for it any more. */
   abandon(): void {
     this.cancel()
     this.state = 'over'
-    for (const target of this.#open) {
+    for (const target of this.#open.keys()) {
       const begun = this.#atWork.get(target)
       this.#report(begun === undefined ? notStarted(target) : failedResult(target, leftBehind(target), this.#clock.now() - begun.since))
     }
   }
 
   summary(took: number, exitCode: number): Summary {
-    return { targets: this.#job.targets.length, counts: this.#counts, names: this.#names, notStarted: this.#notStarted, took, exitCode }
+    return { targets: this.#job.places.length, counts: this.#counts, names: this.#names, notStarted: this.#notStarted, took, exitCode }
   }
 
-  async #one(target: string): Promise<void> {
-    if (this.state !== 'running') return this.#report(notStarted(target))
+  async #one(place: Place): Promise<void> {
+    const { label } = place
+    if (this.state === 'running') await this.#work(place)
+    else this.#report(notStarted(label))
+    await this.#hops.done(place)
+  }
+
+  async #work(place: Place): Promise<void> {
+    const { label } = place
+    const last = place.steps.at(-1)!
     const since = this.#clock.now()
     const stop = new AbortController()
-    this.#atWork.set(target, { since, stop })
-    this.#reporter.started(target)
+    this.#atWork.set(label, { since, stop })
+    this.#reporter.started(label)
     let context: Connecting | undefined
     try {
-      const address = this.#job.address(target)
-      context = this.#tree.connect(address.target, { ...address.options, signal: stop.signal })
+      const hops = this.#hops.on(place)
+      context = this.#tree.connect(last.target, { ...this.#job.options(last, hops.at(-1), this.#hops.has(last)), signal: stop.signal })
       // The work fails with the same error; this one is nobody's.
       context.catch(() => {})
-      const body = await this.#job.work(context, this.#reach(target, stop.signal))
-      this.#report(resultOf(target, body, this.#clock.now() - since))
+      const body = await this.#job.work(context, this.#reach(place, hops, stop.signal))
+      this.#report(resultOf(label, body, this.#clock.now() - since))
     } catch (error) {
-      this.#report(failedResult(target, error, this.#clock.now() - since))
+      const reason = place.steps.length === 1 ? error : await this.#hops.reason(place, error)
+      this.#report(failedResult(label, reason, this.#clock.now() - since))
     }
     // Part of the bounded work: closing later would let connections pile up.
     await closed(context)
   }
 
-  #reach(target: string, signal: AbortSignal): Reach {
+  #reach(place: Place, hops: readonly Promise<Context>[], signal: AbortSignal): Reach {
     return {
       signal,
+      tree: this.#tree,
+      place,
+      hops,
       clock: this.#clock,
       item: (value) => {
-        if (this.#open.has(target)) this.#reporter.item(target, value)
+        if (this.#open.has(place.label)) this.#reporter.item(place.label, value)
       },
     }
   }
 
   #report(result: TargetResult): void {
-    if (!this.#open.delete(result.target)) return
+    const place = this.#open.get(result.target)
+    if (place === undefined) return
+    this.#open.delete(result.target)
     this.#atWork.delete(result.target)
     this.#counts[result.verdict]++
     this.#names[result.verdict].push(result.target)
     if (result.verdict === 'cancelled' && result.failure?.outcome === 'not-sent') this.#notStarted.push(result.target)
+    this.#job.ended?.(place, result)
     this.#reporter.result(result)
   }
 }

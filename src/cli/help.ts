@@ -6,6 +6,20 @@ import type { OptionName } from './options.ts'
 /** Columns that help lines may have. */
 const WIDTH = 100
 
+/** How targets are reached, for every command that has some. */
+const WAYS = [
+  'Ways:',
+  "  -t 'web[1-9] via:bastion, db via:bastion via:inner, sudo:root via:web1, x jump:gate'",
+  ...wrap([
+    'Words behind a name, in quotes, say how it is reached; --via and --jump say it for targets that have none.',
+    'via: is a context from which the next is opened: it needs a Node, and it can see what passes.',
+    'jump: is an SSH server that only carries TCP to the first machine of the way.',
+    'A hop that is a target itself is reached the way that target is. none stands for no hop.',
+    'Account, port, password and --node are for a target and the machine it is on, keys and host keys for every connection of the way.',
+  ].join(' '), WIDTH - 2).map((line) => `  ${line}`),
+  '',
+]
+
 export function generalHelp(): string {
   const commands = COMMANDS.map(({ name, summary }) => [name, summary] as const)
   return [
@@ -36,6 +50,7 @@ export function commandHelp(command: Command): string {
     'Examples:',
     ...command.examples.map((example) => `  ${example}`),
     '',
+    ...(command.options.includes('via') ? WAYS : []),
     'Options:',
     ...table([...command.options, ...COMMON_OPTIONS].map(optionRow)),
     '',

@@ -4,7 +4,9 @@ import { connectOptions } from './connect-flags.ts'
 import { isLive } from './desk.ts'
 import type { Desk, StopSignal } from './desk.ts'
 import { Fleet } from './fleet.ts'
-import type { Reach } from './fleet.ts'
+import type { Job, Reach } from './fleet.ts'
+import { branchesFor } from './format/draw-tree.ts'
+import { FoldedReporter } from './format/folded.ts'
 import { HumanReporter } from './format/human.ts'
 import { JsonReporter } from './format/json.ts'
 import { JsonlReporter } from './format/jsonl.ts'
@@ -18,8 +20,10 @@ import type { Flags } from './options.ts'
 import type { Body } from './outcome.ts'
 import { Prompter } from './prompter.ts'
 import { fileText, stdinText } from './read-input.ts'
-import { readTargets, withAccount } from './targets.ts'
+import { readTargets } from './targets.ts'
+import type { TreeNode } from './tree-node.ts'
 import { usageError } from './usage-error.ts'
+import { readWays } from './ways.ts'
 
 /**
  * Targets at once. What a target costs here is a socket and a few milliseconds of handshake (with the system's ssh a process and
@@ -30,7 +34,7 @@ const CONCURRENCY = 100
 const SIGNAL_NUMBERS: Record<StopSignal, number> = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 }
 
 export interface TargetWork {
-  /** 'run', 'call', 'ping'. */
+  /** 'run', 'call', 'ping', 'tree'. */
   command: string
   /** What runs, for people and for jsonl. */
   object: string
@@ -39,6 +43,11 @@ export interface TargetWork {
   /** Level of the log without --log-level. */
   logLevel: 'info' | 'warn'
   work(context: Connecting, reach: Reach): Promise<Body>
+  /** As in a Job. */
+  seen?: Job['seen']
+  ended?: Job['ended']
+  /** What is shown when all have one: every context that was seen. */
+  nodes?: () => TreeNode[]
 }
 
 /** Runs the work on every target that the flags name and reports it in the format they name. Resolves to the exit code. */
@@ -47,6 +56,7 @@ export async function onTargets(desk: Desk, flags: Flags, work: TargetWork): Pro
     readFile: (path) => fileText(desk, path),
     readStdin: () => stdinText(desk),
   })
+  const places = readWays(targets, flags)
   const interruption = new AbortController()
   const ask = asker(desk, interruption.signal)
   const password = flags['ask-password'] === true ? await askPassword(ask) : undefined
@@ -63,23 +73,25 @@ export async function onTargets(desk: Desk, flags: Flags, work: TargetWork): Pro
   })
   const logger = recordLogger(flags['log-level'] ?? work.logLevel, (record) => shown.log(record))
   const tree = await desk.openTree({ prompt: prompter?.prompt, logger })
-  const options = connectOptions(flags, work.runtime, password)
   const fleet = new Fleet({
-    targets,
+    places,
     concurrency: flags.concurrency ?? CONCURRENCY,
-    address: (target) => ({ target: withAccount(target, { user: flags.user, port: flags.port }), options }),
+    options: (step, via, isHop) => connectOptions(flags, { step, via, isHop, runtime: work.runtime, password }),
     work: work.work,
+    seen: work.seen,
+    ended: work.ended,
   }, tree, shown, desk.clock)
 
   const from = desk.clock.now()
-  shown.begin({ command: work.command, object: work.object, targets: targets.length })
+  shown.begin({ command: work.command, object: work.object, targets: places.length })
   const stopped = watchForStop(desk, fleet, interruption, (line) => live === undefined ? desk.stderr.write(line) : live.line.aside(() => desk.stderr.write(line)))
   await Promise.race([fleet.run(), stopped.leave])
   if (fleet.state !== 'over') fleet.abandon()
   const took = desk.clock.now() - from
   const code = stopped.signal === undefined ? undefined : 128 + SIGNAL_NUMBERS[stopped.signal]
   const { counts } = fleet.summary(took, 0)
-  const summary = fleet.summary(took, code ?? (counts.ok === targets.length ? 0 : 1))
+  const summary = fleet.summary(took, code ?? (counts.ok === places.length ? 0 : 1))
+  if (work.nodes !== undefined) shown.nodes(work.nodes())
   shown.end(summary)
   const wanted = flags.format === undefined || flags.format === 'human' || stopped.signal !== undefined
   if (wanted && !stopped.quiet) desk.stderr.write(summaryText(summary))
@@ -136,9 +148,11 @@ async function askPassword(ask: ((text: string) => Promise<string>) | undefined)
 }
 
 function chooseReporter(desk: Desk, flags: Flags): Reporter {
+  if (flags.fold === true && (flags.format ?? 'human') !== 'human') throw usageError('--fold is for --format human', 'json and jsonl have one item per target')
   const paint = paintFor(desk.stderr.isTTY, desk.env)
   const log = (record: LogRecord): void => desk.stderr.write(logText(record, paint))
   if (flags.format === 'json') return new JsonReporter(desk.stdout, log)
   if (flags.format === 'jsonl') return new JsonlReporter(desk.stdout, desk.clock)
-  return new HumanReporter(desk.stdout, paintFor(desk.stdout.isTTY, desk.env), log)
+  const human = new HumanReporter(desk.stdout, paintFor(desk.stdout.isTTY, desk.env), log, branchesFor(desk.env))
+  return flags.fold === true ? new FoldedReporter(human) : human
 }

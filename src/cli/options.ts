@@ -23,10 +23,13 @@ export interface OptionSpec {
 const LONGEST = 2_147_483
 
 export const OPTIONS = {
-  'targets': { short: 't', kind: 'text', value: 'LIST', many: true, help: 'where to run: names, commas between them; web[01-20] is a range; @FILE reads names, - reads stdin' },
+  'targets': { short: 't', kind: 'text', value: 'LIST', many: true, help: 'where to run: names, commas between them; web[01-20] is a range; @FILE reads names, - reads stdin; via:HOP and jump:HOST may follow a name' },
+  'via': { kind: 'text', value: 'HOP', many: true, help: 'context from which targets are opened; --via a --via b: b is opened from a, and targets from b' },
+  'jump': { kind: 'text', value: 'HOSTS', many: true, help: 'SSH servers that only carry TCP, as for ssh -J: what runs through them they can not read' },
   'concurrency': { short: 'c', kind: 'integer', value: 'N', min: 1, max: 10_000, fallback: '100', help: 'how many targets are worked on at once' },
   'timeout': { kind: 'seconds', value: 'S', min: 0.001, max: LONGEST, fallback: 'none', help: 'how long the work may take on one target; then it is ended there' },
   'connect-timeout': { kind: 'seconds', value: 'S', min: 0.001, max: LONGEST, fallback: '30', help: 'how long connecting to one target may take' },
+  'fold': { short: 'b', kind: 'flag', help: 'shows equal results once, at the end, under the names of all their targets (as clush -b)' },
   'cwd': { kind: 'text', value: 'DIR', fallback: "the account's home", help: 'directory in which the command runs' },
   'env': { kind: 'text', value: 'NAME=VALUE', many: true, help: 'adds to the environment of the command; NAME alone removes it there' },
   'stdin': { kind: 'text', value: 'FILE', help: "what every target's command reads; - is stdin" },
@@ -60,7 +63,7 @@ export type Flags = {
 
 /** Options of every command that works on targets. */
 export const TARGET_OPTIONS = [
-  'targets', 'concurrency', 'timeout', 'connect-timeout', 'user', 'port', 'private-key', 'ask-password', 'host-keys', 'known-hosts',
+  'targets', 'via', 'jump', 'concurrency', 'timeout', 'connect-timeout', 'user', 'port', 'private-key', 'ask-password', 'host-keys', 'known-hosts',
   'ssh-config', 'transport', 'node', 'runtime', 'format', 'log-level',
 ] as const satisfies readonly OptionName[]
 

@@ -16,7 +16,19 @@ export type Body =
   | { kind: 'call'; value: unknown }
   /** A result that came item by item; the items themselves are kept only where the format needs them all at the end. */
   | { kind: 'stream'; count: number; items: unknown[] | undefined }
-  | { kind: 'ping'; rtt: number; connect: number; runtime: 'node' | 'raw'; info: ContextInfo | undefined }
+  | { kind: 'ping'; ping: Pinged }
+  /** The same, where a drawing of all says it to people. */
+  | { kind: 'tree'; ping: Pinged }
+
+/** Who answered, and how soon. */
+export interface Pinged {
+  /** Milliseconds there and back. */
+  rtt: number
+  /** Milliseconds that connecting took. */
+  connect: number
+  runtime: 'node' | 'raw'
+  info: ContextInfo | undefined
+}
 
 /** An error as the formats show it; plain data. */
 export interface Failure {

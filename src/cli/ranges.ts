@@ -5,31 +5,52 @@ export const MOST_TARGETS = 65_536
 
 const RANGE = /^(\d+)(?:-(\d+)(?:\/(\d+))?)?$/
 
+/** A word that belongs to the target before it, and says how that one is reached. */
+const WAY_WORD = /^(?:via|jump):/i
+
 /**
  * Splits a list of targets at commas and white space, but not inside brackets, and expands ranges as ClusterShell writes them:
  * `web[01-03,07].lan` is web01.lan web02.lan web03.lan web07.lan, `n[0-8/2]` counts by two. Other brackets ([::1]:22) stay.
+ * Words that say how a target is reached stay behind its name, one space between them: `web[1-2]  via:gw` is `web1 via:gw`, `web2 via:gw`.
  */
 export function expandList(list: string): string[] {
-  const names = splitList(list).flatMap((word) => expandWord(word))
+  const names = splitList(list).flatMap((text) => expandWord(text))
   if (names.length > MOST_TARGETS) throw tooMany(list)
   return names
 }
 
 function splitList(list: string): string[] {
+  const targets: string[] = []
+  for (const part of splitOutside(list, /[,\n]/, list)) {
+    const from = targets.length
+    for (const word of splitOutside(part, /\s/, list)) {
+      if (!WAY_WORD.test(word)) {
+        targets.push(word)
+        continue
+      }
+      if (targets.length === from) throw usageError(`'${word}' stands behind no target in '${list}'`, "write it behind a name, in quotes: -t 'web1 via:bastion'")
+      targets.push(`${targets.pop()!} ${word}`)
+    }
+  }
+  return targets
+}
+
+/** What stands between separators that are outside of brackets, without what is empty. */
+function splitOutside(text: string, separator: RegExp, whole: string): string[] {
   const words: string[] = []
   let word = ''
   let depth = 0
-  for (const char of list) {
+  for (const char of text) {
     if (char === '[') depth++
     if (char === ']' && depth > 0) depth--
-    if (depth === 0 && /[\s,]/.test(char)) {
+    if (depth === 0 && separator.test(char)) {
       if (word !== '') words.push(word)
       word = ''
     } else {
       word += char
     }
   }
-  if (depth > 0) throw usageError(`a '[' is not closed in the targets '${list}'`)
+  if (depth > 0) throw usageError(`a '[' is not closed in the targets '${whole}'`)
   if (word !== '') words.push(word)
   return words
 }

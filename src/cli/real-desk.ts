@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { systemClock } from '../base/clock.ts'
 import { FILE_LIMIT } from './desk.ts'
@@ -17,6 +18,7 @@ export function realDesk(): Desk {
     clock: systemClock,
     env: process.env,
     cwd: process.cwd(),
+    self: { pid: process.pid, nodeVersion: process.version, platform: process.platform, arch: process.arch, hostname: hostname() },
     async readFile(path) {
       const file = resolve(path)
       const { size } = await stat(file)

@@ -11,18 +11,22 @@ export interface TargetSources {
   readStdin(): Promise<string>
 }
 
-/** The targets that -t stands for: each once, in the order in which it was first named. */
+/**
+ * The targets that -t stands for: each once, in the order in which it was first named, its via: and jump: words behind it. Words
+ * behind @FILE or - hold for every target from there that has none.
+ */
 export async function readTargets(lists: readonly string[] | undefined, sources: TargetSources): Promise<string[]> {
   if (lists === undefined) throw usageError('no targets were named', EXAMPLE)
   const names = new Set<string>()
   for (const list of lists) {
-    for (const word of expandList(list)) {
-      for (const name of await namesOf(word, sources)) names.add(name)
+    for (const text of expandList(list)) {
+      const [first = '', ...words] = text.split(' ')
+      for (const name of await namesOf(first, sources)) names.add(name.includes(' ') ? name : [name, ...words].join(' '))
     }
   }
   if (names.size === 0) throw usageError('the list of targets is empty', EXAMPLE)
   if (names.size > MOST_TARGETS) throw usageError(`more than ${MOST_TARGETS} targets`)
-  for (const name of names) refusePassword(name)
+  for (const name of names) name.split(' ').map((word) => word.replace(/^(?:via|jump):/i, '')).forEach(refusePassword)
   return [...names]
 }
 
@@ -49,7 +53,7 @@ function listed(text: string): string[] {
 }
 
 /** A name is shown in every result, so one with a password in it must not get that far. */
-function refusePassword(name: string): void {
+export function refusePassword(name: string): void {
   const parts = /^(?:ssh:\/\/)?([^:@/]*):[^@]*@(.*)$/is.exec(name)
   if (parts === null || isOwnWord(parts[1]!.toLowerCase())) return
   throw usageError(`the target ${parts[1]}@${parts[2]} carries a password`, 'leave it out and use --ask-password')

@@ -11,6 +11,11 @@ export interface HostKeyPolicy {
   hash: boolean
   /** Path of the context, for errors. */
   path: readonly string[]
+  /**
+   * The key is shown by a machine on the way, which may show whose it likes: one that is on file for another host is refused
+   * then, so that 'accept' and 'ignore' do not open the hosts that are known. Default false.
+   */
+  throughHop?: boolean
   /** A first key was accepted and is being saved; rejects when it could not be. */
   saving(work: Promise<unknown>): void
 }
@@ -20,12 +25,15 @@ export interface HostKeyPolicy {
  * 'host-key-revoked', which name the file, the line and both fingerprints.
  */
 export function hostKeyPolicy(policy: HostKeyPolicy): (key: OfferedHostKey) => boolean {
-  const { mode, known, saveTo, alias, hash, path, saving } = policy
+  const { mode, known, saveTo, alias, hash, path, throughHop, saving } = policy
   return (key) => {
     const verdict = known.check(key.host, key.port, key.blob, { alias })
     // A revoked key is one that somebody else may hold: no mode accepts it.
     if (verdict.status === 'revoked') throw revoked(verdict, path)
-    if (verdict.status === 'known' || mode === 'ignore') return true
+    if (verdict.status === 'known') return true
+    const holder = throughHop === true && mode !== 'enforce' ? known.holder(key.blob) : undefined
+    if (holder !== undefined) throw anothers(verdict, holder, path)
+    if (mode === 'ignore') return true
     if (verdict.status === 'changed') throw changed(verdict, path)
     if (mode === 'enforce') throw unknown(verdict, path, saveTo)
     if (saveTo !== undefined) saving(appendKnownHost(saveTo, key.host, key.port, key.blob, { alias, hash }))
@@ -45,6 +53,15 @@ function changed(verdict: Verdict, path: readonly string[]): RametError {
       hint: `If the machine was installed anew, check the new fingerprint with its owner and remove line ${line} of ${file}; if not, somebody may stand between.`,
     },
   )
+}
+
+function anothers({ name, offeredType, offeredFingerprint }: Verdict, { file, line }: { file: string; line: number }, path: readonly string[]): RametError {
+  return new RametError('host-key-refused', `the host key shown for ${name}, ${offeredType} ${offeredFingerprint}, is on file for another host in ${file}:${line}`, {
+    stage: 'host-key',
+    path,
+    outcome: 'not-sent',
+    hint: `A hop that passes another machine off as ${name} would look like this. If both are the same machine, add ${name} to line ${line} of ${file}.`,
+  })
 }
 
 function revoked(verdict: Verdict, path: readonly string[]): RametError {

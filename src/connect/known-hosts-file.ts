@@ -67,6 +67,11 @@ export class HostFile {
     return [...found].sort((a, b) => a - b).map((index) => this.lines[index] as HostLine).filter((line) => keyText(line) === base64)
   }
 
+  /** Lines that hold just this key in its usual base64, whatever name they are for. */
+  withKey(base64: string): HostLine[] {
+    return this.lines.filter((line) => line.marker === 'none' && keyText(line) === base64)
+  }
+
   /** Lines marked @revoked for a name. */
   findRevoked(name: string): HostLine[] {
     return this.revoked.filter((index) => this.matches(index, name)).map((index) => this.lines[index] as HostLine)

@@ -93,6 +93,12 @@ export class KnownHosts {
     return [...types].flatMap((type) => hostKeyAlgorithms(type))
   }
 
+  /** A line that holds this key, for whatever host. */
+  holder(key: Uint8Array): { file: string; line: number } | undefined {
+    const base64 = Buffer.from(key).toString('base64')
+    return this.files.flatMap((file) => file.withKey(base64))[0]
+  }
+
   private plainLines(name: string): HostLine[] {
     return this.files.flatMap((file) => file.find(name)).filter((line) => line.marker === 'none')
   }

@@ -13,6 +13,8 @@ export interface OpensshOptions {
   host: string
   port?: number | undefined
   user?: string | undefined
+  /** Jump hosts as for -J, or 'none'. Default: what the configuration says. */
+  jump?: string | undefined
   /** How messages name the target. Default [user@]host[:port]. */
   name?: string | undefined
   /** Further arguments of ssh; they stand first, so their -o values win. */
@@ -207,6 +209,7 @@ class OpensshConnection implements Connection {
     if (options.configFile !== undefined) list.push('-F', options.configFile === false ? 'none' : options.configFile)
     if (options.port !== undefined) list.push('-p', String(options.port))
     if (options.user !== undefined) list.push('-l', options.user)
+    if (options.jump !== undefined) list.push('-J', options.jump)
     for (const file of strings(options.identityFile)) list.push('-i', file)
     if (options.identityFile !== undefined) set('IdentitiesOnly', 'yes')
     const known = options.hostKeys === 'ignore' ? ['/dev/null'] : strings(options.knownHosts)

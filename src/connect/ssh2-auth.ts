@@ -1,20 +1,16 @@
 import { RametError, isRametError } from '../router/errors.ts'
-import { named, printable } from './ssh2-auth-text.ts'
+import { loginRefused, named, printable } from './ssh2-auth-text.ts'
 import { type SshKey, signatureAlgorithms } from './ssh-key.ts'
-import { type SshProtocol, dataToSign, publicKeyRequest, sendPublicKey } from './ssh2-protocol.ts'
-
-export interface PromptRequest {
-  kind: 'password' | 'passphrase' | 'interactive' | 'become'
-  path: string[]
-  text: string
-}
-export type Prompt = (request: PromptRequest) => Promise<string>
+import { type SshProtocol, dataToSign, sendPublicKey } from './ssh2-protocol.ts'
+import { type Prompt, Secrets } from './ssh2-secrets.ts'
+import { publicKeyRequest } from './userauth.ts'
 
 export interface AuthOptions {
   name: string
   user: string
   keys: readonly SshKey[]
-  password?: string | undefined
+  /** A function is called only when the server wants a password. */
+  password?: string | (() => Promise<string>) | undefined
   prompt?: Prompt | undefined
   /** Why keys that were meant cannot be used, for the error when nothing logs in. */
   problems?: readonly string[] | undefined
@@ -41,15 +37,18 @@ interface Attempt {
   algorithm: string
 }
 
-/** Questions to a person per method, as OpenSSH's NumberOfPasswordPrompts. */
-const MAX_PROMPTS = 3
+interface SignedAttempt extends Attempt {
+  request: Buffer
+  signature: Uint8Array
+}
 
 /**
  * Logs in: keys in order (those that would cost a signature by somebody are offered first and used when the server wants
  * them), then the password, then whatever the server asks a person. A secret is sent once.
  */
 export class Authenticator {
-  state: 'idle' | 'ahead' | 'asked' | 'offering' | 'done' | 'failed' = 'idle'
+  /** waiting: for a signature or an answer of our own · ahead: a login is sent, and more behind it · asked: the server's turn */
+  state: 'idle' | 'waiting' | 'ahead' | 'asked' | 'offering' | 'done' | 'failed' = 'idle'
   private readonly options: AuthOptions
   private readonly owner: AuthOwner
   /** Keys to come; then the one whose turn it is, and the algorithms still to try with it. */
@@ -61,43 +60,62 @@ export class Authenticator {
   /** What the server would go on with; undefined until it has refused something. */
   private methods: readonly string[] | undefined
   private readonly tried: string[] = []
-  private password: string | undefined
+  private readonly secrets: Secrets
+  /** The first key's request, signed before anything was sent. */
+  private early: SignedAttempt | undefined
   /** Why the first key that the server wanted could not sign. */
   private unsigned: RametError | undefined
-  private prompts = 0
 
   constructor(options: AuthOptions, owner: AuthOwner) {
     this.options = options
     this.owner = owner
-    this.password = options.password
+    this.secrets = new Secrets(options.name, options.password, options.prompt, () => owner.asking())
     this.keys = [...options.keys]
   }
 
-  /** Sends the first key's signed request at once; false when the first key cannot be used so. Synchronous. */
+  /**
+   * Lets the first key sign before the host key is accepted here, for signers that look at it themselves. Nothing is sent.
+   * Rejects with what forbids to go on; that the key cannot sign does not.
+   */
+  async signEarly(protocol: SshProtocol): Promise<void> {
+    const attempt = this.options.keys[0]?.local === true ? this.nextAttempt() : undefined
+    if (attempt === undefined) return
+    const request = this.request(attempt, true)
+    try {
+      this.early = { ...attempt, request, signature: await attempt.key.sign(dataToSign(protocol, request), attempt.algorithm) }
+    } catch (error) {
+      if (!this.unable(error)) throw error
+    }
+  }
+
+  /**
+   * Sends the first key's signed request at once, or as soon as the key has signed; true when it is sent. False when it
+   * takes time or the first key cannot be used so.
+   */
   attemptAhead(): boolean {
-    const key = this.options.keys[0]
     const protocol = this.owner.protocol()
-    if (key === undefined || !key.local || protocol === undefined) return false
-    const attempt = this.nextAttempt()
+    const { early } = this
+    if (protocol === undefined) return false
+    if (early !== undefined) {
+      this.begin(early, 'ahead')
+      sendPublicKey(protocol, early.request, early.signature)
+      return true
+    }
+    const attempt = this.options.keys[0]?.local === true && this.keys.length === this.options.keys.length ? this.nextAttempt() : undefined
     if (attempt === undefined) return false
+    const request = this.request(attempt, true)
     let signature: Uint8Array | Promise<Uint8Array>
-    const request = publicKeyRequest(this.options.user, attempt.algorithm, attempt.key.publicBlob, true)
     try {
       signature = attempt.key.sign(dataToSign(protocol, request), attempt.algorithm)
     } catch {
       return false
     }
     if (signature instanceof Promise) {
-      // A key that needs time is no local one after all; the slow way asks it again.
-      signature.catch(() => {})
-      this.keys.unshift(key)
-      this.algorithms = []
+      this.begin(attempt, 'waiting')
+      void this.sendSigned(request, signature, true)
       return false
     }
-    this.state = 'ahead'
-    this.method = 'publickey'
-    this.current = attempt
-    this.tried.push(`key ${attempt.key.comment}`)
+    this.begin(attempt, 'ahead')
     sendPublicKey(protocol, request, signature)
     return true
   }
@@ -121,7 +139,7 @@ export class Authenticator {
   }
 
   failure(methods: readonly string[] | undefined, partial: boolean): void {
-    if (this.state === 'done' || this.state === 'failed' || this.state === 'idle') return
+    if (this.state === 'done' || this.state === 'failed' || this.state === 'idle' || this.state === 'waiting') return
     this.methods = methods ?? []
     const ahead = this.state === 'ahead'
     this.state = 'asked'
@@ -135,18 +153,20 @@ export class Authenticator {
   wanted(): void {
     const attempt = this.current
     if (this.state !== 'offering' || attempt === undefined) return
-    this.state = 'asked'
-    void this.sign(attempt, true)
+    this.sign(attempt, true)
   }
 
   /** Questions for a person; the answers go back in order. */
   questions(name: string, text: string, prompts: readonly { prompt: string; echo: boolean }[]): void {
     if (this.method !== 'keyboard-interactive' || this.state !== 'asked') return
+    this.state = 'waiting'
     void this.answer([name, text].filter((part) => part !== '').join('\n'), prompts)
   }
 
   passwordExpired(text: string): void {
-    this.fail('auth-failed', `the server wants a new password (${printable(text)})`, 'Log in with ssh and change it.')
+    const { name } = this.options
+    this.failWith(new RametError('auth-failed', `${name}: the server wants a new password (${printable(text)})`, {
+      stage: 'auth', path: [name], outcome: 'not-sent', hint: 'Log in with ssh and change it.' }))
   }
 
   /** The next key and algorithm, chosen with what the server has said by now. */
@@ -172,107 +192,102 @@ export class Authenticator {
       this.owner.protocol()?.authNone(this.options.user)
       return
     }
-    const person = this.options.prompt !== undefined && this.prompts < MAX_PROMPTS
-    if (this.password !== undefined && can('password')) return this.sendPassword(this.takePassword())
-    if (can('keyboard-interactive') && (this.password !== undefined || person)) {
+    const { given, person } = this.secrets
+    if (given && can('password')) return void this.sendPassword()
+    if (can('keyboard-interactive') && (given || person)) {
       this.method = 'keyboard-interactive'
       this.state = 'asked'
       this.tried.push('keyboard-interactive')
       this.owner.protocol()?.authKeyboard(this.options.user)
       return
     }
-    if (can('password') && person) return void this.askPassword()
+    if (can('password') && person) return void this.sendPassword()
     this.giveUp()
+  }
+
+  private request({ key, algorithm }: Attempt, signed: boolean): Buffer {
+    return publicKeyRequest(this.options.user, algorithm, key.publicBlob, signed)
+  }
+
+  /** It is this key's turn. */
+  private begin(attempt: Attempt, state: 'ahead' | 'waiting' | 'offering'): void {
+    this.state = state
+    this.method = 'publickey'
+    this.current = attempt
+    const label = `key ${attempt.key.comment}`
+    if (this.tried[this.tried.length - 1] !== label) this.tried.push(label)
   }
 
   private offer(attempt: Attempt): void {
     const protocol = this.owner.protocol()
     if (protocol === undefined) return
-    this.current = attempt
-    this.method = 'publickey'
-    const label = `key ${attempt.key.comment}`
-    if (this.tried[this.tried.length - 1] !== label) this.tried.push(label)
-    if (attempt.key.local) {
-      this.state = 'asked'
-      void this.sign(attempt, false)
-      return
-    }
-    this.state = 'offering'
-    sendPublicKey(protocol, publicKeyRequest(this.options.user, attempt.algorithm, attempt.key.publicBlob, false))
+    this.begin(attempt, 'offering')
+    if (attempt.key.local) this.sign(attempt, false)
+    else sendPublicKey(protocol, this.request(attempt, false))
   }
 
-  private async sign(attempt: Attempt, offered: boolean): Promise<void> {
+  private sign(attempt: Attempt, ahead: boolean): void {
     const protocol = this.owner.protocol()
     if (protocol === undefined) return
-    const request = publicKeyRequest(this.options.user, attempt.algorithm, attempt.key.publicBlob, true)
-    let signature: Uint8Array
+    const request = this.request(attempt, true)
+    this.state = 'waiting'
     // A passphrase or a touch takes a person's time.
-    const asked = attempt.key.local ? undefined : this.owner.asking()
+    const over = attempt.key.local ? () => {} : this.owner.asking()
+    const signature = (async () => attempt.key.sign(dataToSign(protocol, request), attempt.algorithm))()
+    void this.sendSigned(request, signature, ahead).finally(over)
+  }
+
+  private async sendSigned(request: Buffer, signing: Promise<Uint8Array>, ahead: boolean): Promise<void> {
+    let signature: Uint8Array
     try {
-      signature = await attempt.key.sign(dataToSign(protocol, request), attempt.algorithm)
+      signature = await signing
     } catch (error) {
-      if (isRametError(error) && error.code === 'cancelled') return this.failWith(error)
-      // Another key or a password may still log in; if none does, this is what its owner has to hear.
-      if (isRametError(error)) this.unsigned ??= error
-      this.tried.push(`(could not sign: ${printable(String((error as Error)?.message ?? error))})`)
+      if (!this.unable(error)) return this.failWith(error as RametError)
       if (this.live()) this.next()
       return
-    } finally {
-      asked?.()
     }
-    if (!this.live()) return
-    sendPublicKey(protocol, request, signature)
-    // The server has said that it takes this key, so the rest need not wait for it to say so again.
-    if (offered && this.owner.goAhead()) this.state = 'ahead'
-  }
-
-  private takePassword(): string {
-    const password = this.password ?? ''
-    this.password = undefined
-    return password
-  }
-
-  private sendPassword(password: string): void {
-    this.method = 'password'
+    const protocol = this.owner.protocol()
+    if (!this.live() || protocol === undefined) return
     this.state = 'asked'
-    this.tried.push('password')
-    this.owner.protocol()?.authPassword(this.options.user, password)
+    sendPublicKey(protocol, request, signature)
+    // The server has said that it takes this key, or most likely will: the rest need not wait for it to say so.
+    if (ahead && this.owner.goAhead()) this.state = 'ahead'
   }
 
-  private async askPassword(): Promise<void> {
-    const password = await this.ask('password', `Password for ${this.options.name}: `)
-    if (password !== undefined && this.live()) this.sendPassword(password)
+  /** Notes that a key could not sign; false when the reason forbids to go on with another. */
+  private unable(error: unknown): boolean {
+    if (isRametError(error)) {
+      if (error.code !== 'key-unreadable' && error.code !== 'prompt-needed') return false
+      // Another key or a password may still log in; if none does, this is what its owner has to hear.
+      this.unsigned ??= error
+    }
+    this.tried.push(`(could not sign: ${printable(String((error as Error)?.message ?? error))})`)
+    return true
+  }
+
+  private async sendPassword(): Promise<void> {
+    this.method = 'password'
+    this.state = 'waiting'
+    try {
+      const password = await this.secrets.takePassword()
+      if (!this.live()) return
+      this.state = 'asked'
+      this.tried.push('password')
+      this.owner.protocol()?.authPassword(this.options.user, password)
+    } catch (error) {
+      this.failWith(error as RametError)
+    }
   }
 
   private async answer(text: string, prompts: readonly { prompt: string; echo: boolean }[]): Promise<void> {
-    const answers: string[] = []
-    for (const item of prompts) {
-      // One hidden question is a password in other clothes; the one we were given is used once.
-      if (this.password !== undefined && prompts.length === 1 && !item.echo) answers.push(this.takePassword())
-      else if (this.options.prompt === undefined) return this.giveUp()
-      else {
-        const answer = await this.ask('interactive', [printable(text), printable(item.prompt)].filter((part) => part !== '').join('\n'))
-        if (answer === undefined) return
-        answers.push(answer)
-      }
-    }
-    if (this.live()) this.owner.protocol()?.authInfoRes(answers)
-  }
-
-  private async ask(kind: 'password' | 'interactive', text: string): Promise<string | undefined> {
-    const { prompt, name } = this.options
-    if (prompt === undefined) return undefined
-    this.prompts++
-    const asked = this.owner.asking()
     try {
-      return await prompt({ kind, path: [name], text })
+      const answers = await this.secrets.answers(text, prompts)
+      if (answers === undefined) return this.giveUp()
+      if (!this.live()) return
+      this.state = 'asked'
+      this.owner.protocol()?.authInfoRes(answers)
     } catch (error) {
-      this.failWith(isRametError(error) ? error : new RametError('prompt-needed', `${name}: the prompt gave no answer`, {
-        stage: 'auth', path: [name], outcome: 'not-sent', cause: error, hint: 'Answer the prompt, or give a key.',
-      }))
-      return undefined
-    } finally {
-      asked()
+      this.failWith(error as RametError)
     }
   }
 
@@ -281,24 +296,8 @@ export class Authenticator {
   }
 
   private giveUp(): void {
-    const { unsigned } = this
-    if (unsigned !== undefined) return this.failWith(named(unsigned, this.options.name))
-    const offers = this.methods?.join(', ') || 'nothing'
-    const problems = (this.options.problems ?? []).map((problem) => `; ${printable(problem)}`).join('')
-    const people = this.methods?.some((method) => method === 'password' || method === 'keyboard-interactive')
-    if (this.tried.length === 0 && people && this.options.prompt === undefined) {
-      return this.fail('prompt-needed', `a password is wanted for ${this.options.user} (the server offers ${offers})${problems}`,
-        'Give a key, a password, or a prompt that can ask for one.')
-    }
-    this.fail('auth-failed', `login as ${this.options.user} was refused; tried ${this.tried.join(', ') || 'nothing'}; `
-      + `the server offers ${offers}${problems}`,
-    'Check the user name and that the key is in its authorized_keys. OpenSSH 9.8 and newer shuts out addresses '
-      + 'whose logins fail (PerSourcePenalties).')
-  }
-
-  private fail(code: 'auth-failed' | 'prompt-needed', text: string, hint: string): void {
-    const { name } = this.options
-    this.failWith(new RametError(code, `${name}: ${text}`, { stage: 'auth', path: [name], outcome: 'not-sent', hint }))
+    const { options: { name, user, problems, prompt }, unsigned, tried, methods } = this
+    this.failWith(unsigned === undefined ? loginRefused(name, user, { tried, methods, problems, prompt: prompt !== undefined }) : named(unsigned, name))
   }
 
   private failWith(error: RametError): void {

@@ -18,8 +18,35 @@ export interface ChannelOwner {
   error(code: 'launch-failed' | 'protocol-error', text: string, hint: string): RametError
 }
 
+/** What a channel is for. */
+export interface ChannelKind {
+  /** Asks the server for it. `id`: our number for the channel. */
+  open(protocol: SshProtocol, id: number): void
+  /**
+   * Starts the work on it, which may be sent ahead of the server's confirmation, and input behind it. Left out: the
+   * confirmation is all that is waited for, and nothing may be sent before it.
+   */
+  start?(protocol: SshProtocol, remote: number): void
+  /** The error for a server that refuses it. `reason` is SSH's number. */
+  refused(reason: number, text: string): RametError
+  /** The server has confirmed it. */
+  opened?(): void
+  /** It is over, or will never be. Called once. */
+  over?(cause: Error | undefined): void
+}
+
+/** A channel for one command. */
+export function commandChannel(command: string, owner: ChannelOwner): ChannelKind {
+  return {
+    open: (protocol, id) => protocol.session(id, RECEIVE_WINDOW, RECEIVE_PACKET),
+    start: (protocol, remote) => protocol.exec(remote, command, true),
+    refused: (reason, text) => owner.error('launch-failed', `the server refused to open a channel (${text || `reason ${reason}`})`,
+      'The server may allow fewer sessions per connection (MaxSessions in sshd_config, 10 by default): use fewer at once.'),
+  }
+}
+
 /**
- * One process on one SSH channel: own window accounting straight over ssh2's protocol object, without the streams of
+ * One process (or one connection onwards) on one SSH channel: own window accounting straight over ssh2's protocol object, without the streams of
  * ssh2's Client, which cost time per write and hold back up to 4 MiB that nobody can count.
  *
  * Bytes given to write() belong to the channel: until the login is certain they may have to be sent again.
@@ -32,9 +59,12 @@ export class SshChannel implements Pipe, RemoteProcess {
   state: 'waiting' | 'ahead' | 'opening' | 'running' | 'closing' | 'closed' = 'waiting'
   readonly pipe: Pipe = this
   readonly exited: Promise<ProcessEnd>
-  readonly command: string
+  /** Bytes delivered and bytes taken so far. */
+  bytesIn = 0
+  bytesOut = 0
   /** Our number for the channel, -1 before it has one. */
   id = -1
+  private readonly kind: ChannelKind
   private readonly owner: ChannelOwner
   private remote = 0
   private sink: PipeSink | undefined
@@ -49,8 +79,8 @@ export class SshChannel implements Pipe, RemoteProcess {
   private cause: Error | undefined
   private told = false
 
-  constructor(command: string, owner: ChannelOwner) {
-    this.command = command
+  constructor(kind: ChannelKind, owner: ChannelOwner) {
+    this.kind = kind
     this.owner = owner
     this.exited = this.ended.promise
     this.incoming = new Incoming((bytes) => {
@@ -67,6 +97,7 @@ export class SshChannel implements Pipe, RemoteProcess {
   write(bytes: Uint8Array): void {
     if (this.state === 'closed' || this.unwanted || this.eof !== 'no' || bytes.length === 0) return
     const { outgoing } = this
+    this.bytesOut += bytes.length
     if (outgoing.queued === 0 && bytes.length <= outgoing.packet && bytes.length <= outgoing.room && this.mayWrite()) {
       outgoing.pass(bytes, this.send)
     } else {
@@ -146,12 +177,11 @@ export class SshChannel implements Pipe, RemoteProcess {
 
   /** Sends open, exec and the first bytes without waiting. The server is known to call its first channel 0. */
   launchAhead(id: number, loan: number): void {
-    this.id = id
-    this.remote = 0
-    this.state = 'ahead'
-    this.outgoing.begin(loan, true)
-    this.owner.protocol()?.session(id, RECEIVE_WINDOW, RECEIVE_PACKET)
-    this.owner.protocol()?.exec(0, this.command, true)
+    const protocol = this.begin(id, 'ahead')
+    this.outgoing.begin(this.kind.start === undefined ? 0 : loan, true)
+    if (protocol === undefined) return
+    this.kind.open(protocol, id)
+    this.kind.start?.(protocol, 0)
     this.pump()
   }
 
@@ -169,15 +199,21 @@ export class SshChannel implements Pipe, RemoteProcess {
   }
 
   launch(id: number, loan: number): void {
+    const protocol = this.begin(id, 'opening')
+    this.outgoing.begin(this.kind.start === undefined ? 0 : loan, false)
+    if (protocol !== undefined) this.kind.open(protocol, id)
+  }
+
+  private begin(id: number, state: 'ahead' | 'opening'): SshProtocol | undefined {
     this.id = id
-    this.state = 'opening'
-    this.outgoing.begin(loan, false)
-    this.owner.protocol()?.session(id, RECEIVE_WINDOW, RECEIVE_PACKET)
+    this.remote = 0
+    this.state = state
+    return this.owner.protocol()
   }
 
   opened(remote: number, window: number, packetSize: number): void {
     if (this.state !== 'ahead' && this.state !== 'opening') return
-    if (this.state === 'ahead' && remote !== 0) {
+    if (this.state === 'ahead' && this.kind.start !== undefined && remote !== 0) {
       this.owner.fail(this.owner.error('launch-failed', `the server called its first channel ${remote}, not 0`,
         'Use transport openssh for this server, and report its version.'))
       return
@@ -188,13 +224,14 @@ export class SshChannel implements Pipe, RemoteProcess {
     this.outgoing.grant(window)
     this.outgoing.packet = Math.max(1, Math.min(packetSize, RECEIVE_PACKET))
     if (this.unwanted) return this.sendClose()
-    if (!ahead) this.owner.protocol()?.exec(remote, this.command, true)
+    const protocol = this.owner.protocol()
+    if (!ahead && protocol !== undefined) this.kind.start?.(protocol, remote)
+    this.kind.opened?.()
     this.pump()
   }
 
-  refused(text: string): void {
-    this.finish(this.owner.error('launch-failed', `the server refused to open a channel (${text})`,
-      'The server may allow fewer sessions per connection (MaxSessions in sshd_config, 10 by default): use fewer at once.'))
+  refused(reason: number, text: string): void {
+    this.finish(this.kind.refused(reason, text))
   }
 
   execRefused(): void {
@@ -210,6 +247,7 @@ export class SshChannel implements Pipe, RemoteProcess {
 
   received(bytes: Uint8Array, stderr: boolean): void {
     if (this.state === 'closed' || this.remoteEnded) return
+    this.bytesIn += bytes.length
     if (this.incoming.push(bytes, stderr)) return
     this.owner.fail(this.owner.error('protocol-error', 'the server sent more than its window allows', 'Report the server\'s version.'))
   }
@@ -235,11 +273,12 @@ export class SshChannel implements Pipe, RemoteProcess {
     this.cause = cause
     this.outgoing.clear()
     this.owner.gone(this)
+    this.kind.over?.(cause)
     this.deliver()
   }
 
   private mayWrite(): boolean {
-    if (this.state !== 'running' && this.state !== 'ahead') return false
+    if (this.state !== 'running' && (this.state !== 'ahead' || this.kind.start === undefined)) return false
     const protocol = this.owner.protocol()
     // During a key exchange ssh2 would queue without limit; here the bytes stay counted.
     return protocol !== undefined && !rekeying(protocol)

@@ -1,5 +1,6 @@
 import { RametError, isRametError } from '../router/errors.ts'
-import { fingerprint } from './key-blob.ts'
+import type { HostProof } from './hop.ts'
+import { fingerprint, keyType } from './key-blob.ts'
 
 /** What a host-key verifier gets to see. */
 export interface OfferedHostKey {
@@ -17,43 +18,70 @@ export interface OfferedHostKey {
 export type HostKeyVerifier = (key: OfferedHostKey) => unknown
 
 /**
+ * Decides on host keys somewhere else: on a hop that is the controller. No function of a user ever becomes one: those are
+ * verifiers, which answer at once.
+ */
+export interface HostAuthority {
+  /** Told what the server has proven before anything is asked. */
+  proven(proof: HostProof): void
+  /** Resolves with the literal `true` when that key is the right one; rejects with the RametError that says why not. */
+  confirm(): Promise<unknown>
+}
+
+/** Who decides. Without either no key is accepted; with both the authority is the one. */
+export interface HostKeyDecision {
+  verify?: HostKeyVerifier | undefined
+  authority?: HostAuthority | undefined
+}
+
+/**
  * Decides on the host key of one connection, once. ssh2 shows a key before it has checked that the server can sign with
  * it; the verifier is asked only afterwards (nothing of ours has been sent by then), so a first key that gets saved is
  * one that the server owns. Key exchanges that follow must show the same key.
  */
 export class HostKeyGate {
-  state: 'waiting' | 'offered' | 'accepted' | 'denied' = 'waiting'
+  state: 'waiting' | 'offered' | 'asking' | 'accepted' | 'denied' = 'waiting'
   private blob: Buffer | undefined
+  private signature: Buffer | undefined
   private readonly host: string
   private readonly port: number
   private readonly name: string
-  private readonly verify: HostKeyVerifier
+  private readonly decision: HostKeyDecision
 
-  constructor(host: string, port: number, name: string, verify: HostKeyVerifier) {
+  constructor(host: string, port: number, name: string, decision: HostKeyDecision) {
     this.host = host
     this.port = port
     this.name = name
-    this.verify = verify
+    this.decision = decision
   }
 
-  /** ssh2's verifier: true lets the key exchange go on. */
-  offered(blob: Buffer): boolean {
+  /** ssh2's verifier: true lets the key exchange go on. `signature`: the server's over the exchange's hash, not verified yet. */
+  offered(blob: Buffer, signature: Buffer): boolean {
     if (this.state === 'waiting') {
       this.blob = Buffer.from(blob)
+      this.signature = signature
       this.state = 'offered'
       return true
     }
-    return this.state === 'accepted' && this.blob?.equals(blob) === true
+    return (this.state === 'accepted' || this.state === 'asking') && this.blob?.equals(blob) === true
   }
 
-  /** Called when the server has proven the key. Throws unless the verifier said `true`. */
-  decide(): void {
-    const blob = this.blob
-    if (this.state !== 'offered' || blob === undefined) throw this.denied(undefined)
+  /**
+   * Called when the server has proven the key. True: the verifier said `true`. False: it is decided elsewhere, and nothing
+   * may be sent until confirm() has resolved. Throws when the key is refused.
+   */
+  decide(sessionId: Uint8Array): boolean {
+    const { blob, signature, decision: { verify, authority } } = this
+    if (this.state !== 'offered' || blob === undefined || signature === undefined) throw this.denied(undefined)
     this.state = 'denied'
+    if (authority !== undefined) {
+      authority.proven({ blob, signature, sessionId })
+      this.state = 'asking'
+      return false
+    }
     let verdict: unknown
     try {
-      verdict = this.verify(this.describe(blob))
+      verdict = verify?.(this.describe(blob))
     } catch (error) {
       throw isRametError(error) ? error : this.denied(error)
     }
@@ -63,6 +91,22 @@ export class HostKeyGate {
       throw this.denied(undefined)
     }
     this.state = 'accepted'
+    return true
+  }
+
+  /** Asks the authority; only after decide() returned false. Rejects when the key is refused. */
+  async confirm(): Promise<void> {
+    const { authority } = this.decision
+    if (this.state !== 'asking' || authority === undefined) throw this.denied(undefined)
+    let verdict: unknown
+    try {
+      verdict = await authority.confirm()
+    } catch (error) {
+      this.state = 'denied'
+      throw isRametError(error) ? error : this.denied(error)
+    }
+    this.state = verdict === true ? 'accepted' : 'denied'
+    if (verdict !== true) throw this.denied(undefined)
   }
 
   /** The error for a key exchange that showed another key than the first one. */
@@ -73,9 +117,7 @@ export class HostKeyGate {
   }
 
   private describe(blob: Buffer): OfferedHostKey {
-    const length = blob.length >= 4 ? blob.readUInt32BE(0) : 0
-    const type = blob.toString('latin1', 4, 4 + Math.min(length, 64))
-    return { host: this.host, port: this.port, type, blob, fingerprint: fingerprint(blob) }
+    return offeredHostKey(this.host, this.port, blob)
   }
 
   private denied(cause: unknown): RametError {
@@ -85,4 +127,9 @@ export class HostKeyGate {
       hint: 'Compare the fingerprint with the server\'s own (ssh-keygen -l) and add the key to known_hosts; a verifier must return true, not a promise.',
     })
   }
+}
+
+/** A host key as verifiers see it. */
+export function offeredHostKey(host: string, port: number, blob: Uint8Array): OfferedHostKey {
+  return { host, port, type: keyType(blob) ?? '', blob, fingerprint: fingerprint(blob) }
 }

@@ -2,6 +2,8 @@ import constants from 'ssh2/lib/protocol/constants.js'
 import crypto from 'ssh2/lib/protocol/crypto.js'
 import Protocol from 'ssh2/lib/protocol/Protocol.js'
 import utils from 'ssh2/lib/protocol/utils.js'
+import { sshString } from './key-blob.ts'
+import { loginData } from './userauth.ts'
 
 /**
  * The one door to ssh2. Of that library ramet uses the layer below its Client: packets, ciphers, key exchange. Logging in
@@ -18,6 +20,8 @@ export interface SshProtocol {
   /** Frees ciphers; afterwards sending and parsing throw. */
   cleanup(): void
   disconnect(reason: number): void
+  /** A request without meaning (keepalive@openssh.com) that the server has to answer. */
+  ping(): void
   service(name: string): void
   requestFailure(): void
   authNone(user: string): void
@@ -26,6 +30,8 @@ export interface SshProtocol {
   authInfoRes(responses: readonly string[]): void
   session(channel: number, window: number, packetSize: number): void
   exec(channel: number, command: string, wantReply: boolean): void
+  directTcpip(channel: number, window: number, packetSize: number,
+    way: { srcIP: string; srcPort: number; dstIP: string; dstPort: number }): void
   signal(channel: number, name: string): void
   channelData(channel: number, data: Buffer): void
   channelEOF(channel: number): void
@@ -34,8 +40,8 @@ export interface SshProtocol {
   channelWindowAdjust(channel: number, bytes: number): void
   /** Defined while a key exchange is under way; packets sent then are queued without limit. */
   readonly _kexinit: unknown
-  /** The current key exchange; `sessionID` is the first exchange's hash. */
-  readonly _kex: { readonly sessionID: Buffer }
+  /** The current key exchange; `sessionID` is the first exchange's hash, `_sig` the server's signature while the verifier runs. */
+  readonly _kex: { readonly sessionID: Buffer; readonly _sig: Buffer | undefined }
   /** Methods of the requests under way, in order: tells what an answer of type 60 means. */
   readonly _authsQueue: string[]
   readonly _packetRW: { write: { allocStart: number; alloc(length: number): Buffer; finalize(packet: Buffer): Buffer } }
@@ -122,23 +128,19 @@ export function rekeying(protocol: SshProtocol): boolean {
   return protocol._kexinit !== undefined
 }
 
-const text = (value: string): Buffer => string(Buffer.from(value))
-function string(bytes: Uint8Array): Buffer {
-  const out = Buffer.allocUnsafe(4 + bytes.length)
-  out.writeUInt32BE(bytes.length, 0)
-  out.set(bytes, 4)
-  return out
+/** The first key exchange's hash: what names the connection for as long as it lives. */
+export function sessionId(protocol: SshProtocol): Buffer {
+  return Buffer.from(protocol._kex.sessionID)
 }
 
-/** A publickey request without its signature. `signed`: with one to follow, else the question whether the key would do. */
-export function publicKeyRequest(user: string, algorithm: string, blob: Uint8Array, signed: boolean): Buffer {
-  return Buffer.concat([Buffer.of(50), text(user), text('ssh-connection'), text('publickey'), Buffer.of(signed ? 1 : 0),
-    text(algorithm), string(blob)])
+/** The server's signature over the hash of the key exchange under way. Only while the host key is being looked at. */
+export function hostSignature(protocol: SshProtocol): Buffer {
+  return Buffer.from(protocol._kex._sig ?? [])
 }
 
 /** What a key signs for a request: bound to this connection by its session id. */
 export function dataToSign(protocol: SshProtocol, request: Buffer): Buffer {
-  return Buffer.concat([string(protocol._kex.sessionID), request])
+  return loginData(protocol._kex.sessionID, request)
 }
 
 /**
@@ -147,7 +149,7 @@ export function dataToSign(protocol: SshProtocol, request: Buffer): Buffer {
  */
 export function sendPublicKey(protocol: SshProtocol, request: Buffer, signature?: Uint8Array): void {
   protocol._authsQueue.push('publickey')
-  sendPayload(protocol, signature === undefined ? request : Buffer.concat([request, string(signature)]))
+  sendPayload(protocol, signature === undefined ? request : Buffer.concat([request, sshString(signature)]))
 }
 
 /**

@@ -1,4 +1,4 @@
-import { RametError, type Stage } from '../router/errors.ts'
+import { RametError, type Stage, isRametError } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
 import { type AuthOptions, Authenticator } from './ssh2-auth.ts'
 import type { SshChannel } from './ssh2-channel.ts'
@@ -58,6 +58,7 @@ export class SshSession {
       handlers: this.handlers(),
       owner: {
         secured: () => this.secured(),
+        proven: () => void this.confirm(),
         rekeyed: () => this.each((channel) => channel.pump()),
         drained: () => this.each((channel) => channel.wireDrained()),
         lost: (error) => this.lost(error),
@@ -134,11 +135,26 @@ export class SshSession {
     for (const channel of [...this.channels.values()]) visit(channel)
   }
 
+  private inOneFlight(): boolean {
+    return this.known() !== undefined && this.options.flight === 'auto'
+  }
+
+  /** Somebody else decides on the host key. Who signs for us elsewhere looks at it too, so one question may do for both. */
+  private async confirm(): Promise<void> {
+    try {
+      if (this.inOneFlight()) await this.auth.signEarly(this.transport.protocol)
+      if (this.state === 'connecting') await this.options.gate.confirm()
+    } catch (error) {
+      return this.transport.fail(error as RametError)
+    }
+    if (this.state === 'connecting') this.transport.confirmed()
+  }
+
   private secured(): void {
     this.state = 'login'
     this.owner.stage('auth')
     this.transport.protocol.service('ssh-userauth')
-    if (this.known() === undefined || this.options.flight === 'slow') return
+    if (!this.inOneFlight()) return
     if (this.auth.attemptAhead()) this.launchAhead()
     else this.auth.start()
   }
@@ -147,7 +163,7 @@ export class SshSession {
   private launchAhead(): boolean {
     const known = this.known()
     const first = this.options.first()
-    if (known === undefined || first === undefined || this.options.flight === 'slow') return false
+    if (known === undefined || first === undefined || !this.inOneFlight()) return false
     this.wentAhead = true
     this.channels.set(this.nextChannel++, first)
     first.launchAhead(0, known.loan)
@@ -166,7 +182,8 @@ export class SshSession {
     const ahead = login && this.wentAhead
     this.state = 'closed'
     this.channels.clear()
-    this.owner.lost(login && error.code === 'link-lost' ? this.loginLost(error) : error, ahead)
+    // A jump host that is lost is no fault of this server's.
+    this.owner.lost(login && error.code === 'link-lost' && !isRametError(error.cause) ? this.loginLost(error) : error, ahead)
   }
 
   private loginLost(cause: RametError): RametError {
@@ -184,6 +201,7 @@ export class SshSession {
     return {
       DISCONNECT: (_, reason, text) => this.disconnected(reason, text ?? ''),
       SERVICE_ACCEPT: () => {
+        if (this.state !== 'login') return
         this.auth.start()
         this.acknowledge()
       },
@@ -199,11 +217,12 @@ export class SshSession {
       USERAUTH_PASSWD_CHANGEREQ: (_, text) => this.auth.passwordExpired(text),
       USERAUTH_INFO_REQUEST: (_, name, text, prompts) => this.auth.questions(name, text, prompts),
       GLOBAL_REQUEST: (protocol, _, wantReply) => {
+        if (this.state === 'connecting') return
         if (wantReply) protocol.requestFailure()
         else this.acknowledge()
       },
       CHANNEL_OPEN_CONFIRMATION: (_, info) => at(info.recipient)?.opened(info.sender, info.window, info.packetSize),
-      CHANNEL_OPEN_FAILURE: (_, id, reason, text) => at(id)?.refused(text || `reason ${reason}`),
+      CHANNEL_OPEN_FAILURE: (_, id, reason, text) => at(id)?.refused(reason, text),
       CHANNEL_DATA: (_, id, data) => at(id)?.received(data, false),
       CHANNEL_EXTENDED_DATA: (_, id, data) => at(id)?.received(data, true),
       CHANNEL_WINDOW_ADJUST: (_, id, bytes) => at(id)?.adjust(bytes),

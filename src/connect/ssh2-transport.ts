@@ -1,8 +1,9 @@
 import { deferred } from '../base/deferred.ts'
-import { RametError } from '../router/errors.ts'
+import { RametError, isRametError } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
 import type { HostKeyGate } from './ssh2-host-key.ts'
-import { type Negotiated, type ProtocolHandlers, type SshAlgorithms, type SshProtocol, createProtocol } from './ssh2-protocol.ts'
+import { type Negotiated, type ProtocolHandlers, type SshAlgorithms, type SshProtocol, createProtocol, hostSignature,
+  sessionId } from './ssh2-protocol.ts'
 
 /** Bytes kept of what a server says before its identification, for messages. */
 const GREETING_CAP = 512
@@ -10,6 +11,8 @@ const GREETING_CAP = 512
 export interface TransportOwner {
   /** The server is who it should be and the connection is encrypted; nothing of ours has been sent yet. */
   secured(): void
+  /** The server has proven its key, and somebody else decides on it: confirmed() or fail() follows, and nothing is sent before. */
+  proven(): void
   /** A key exchange has ended: what waited for it may leave. */
   rekeyed(): void
   /** The operating system has taken bytes. */
@@ -29,7 +32,8 @@ export interface TransportOptions {
 
 /** One SSH connection over one pipe up to the point where it is encrypted and the host key is accepted. */
 export class SshTransport {
-  state: 'ident' | 'exchange' | 'secured' | 'closed' = 'ident'
+  /** deciding: encrypted, and the host key is being asked about elsewhere. */
+  state: 'ident' | 'exchange' | 'deciding' | 'secured' | 'closed' = 'ident'
   readonly protocol: SshProtocol
   /** 'OpenSSH_9.2p1', 'dropbear_2022.83', …; '' before it is known. */
   ident = ''
@@ -46,7 +50,7 @@ export class SshTransport {
     this.protocol = createProtocol({
       algorithms: options.algorithms,
       messageHandlers: options.handlers,
-      hostVerifier: (blob) => options.gate.offered(blob),
+      hostVerifier: (blob) => options.gate.offered(blob, hostSignature(this.protocol)),
       onWrite: (bytes) => options.pipe.write(bytes),
       onHeader: (header) => {
         this.ident = header.versions.software
@@ -69,6 +73,13 @@ export class SshTransport {
       },
     })
     if (this.state !== 'closed') this.protocol.start?.()
+  }
+
+  /** The gate has accepted the key after all. */
+  confirmed(): void {
+    if (this.state !== 'deciding') return
+    this.state = 'secured'
+    this.options.owner.secured()
   }
 
   /** Ends the connection with a goodbye if it can still be sent. */
@@ -116,13 +127,15 @@ export class SshTransport {
     if (this.state === 'closed') return
     this.negotiated = negotiated
     if (this.state === 'secured') return this.options.owner.rekeyed()
+    if (this.state === 'deciding') return
     try {
-      this.options.gate.decide()
+      const accepted = this.options.gate.decide(sessionId(this.protocol))
+      this.state = 'deciding'
+      if (accepted) this.confirmed()
+      else this.options.owner.proven()
     } catch (error) {
-      return this.fail(error as RametError)
+      this.fail(error as RametError)
     }
-    this.state = 'secured'
-    this.options.owner.secured()
   }
 
   private protocolError(cause: Error): RametError {
@@ -147,6 +160,10 @@ export class SshTransport {
   private lossError(cause: Error | undefined): RametError {
     const { name } = this.options
     const said = this.said()
+    if (isRametError(cause) && (this.state === 'ident' || this.state === 'exchange')) {
+      return new RametError('connect-failed', `${name}: ${cause.message}`, {
+        stage: this.state === 'ident' ? 'tcp' : 'host-key', path: [name], outcome: 'not-sent', cause, hint: cause.hint })
+    }
     if (this.state === 'ident') {
       return new RametError('connect-failed', `${name}: the server closed the connection before it said who it is${said}`, {
         stage: 'tcp', path: [name], outcome: 'not-sent', cause,
@@ -154,12 +171,15 @@ export class SshTransport {
           + 'connect to fewer targets behind one server at once, or wait.',
       })
     }
-    if (this.state === 'exchange') {
-      return new RametError('connect-failed', `${name}: the connection was lost during the key exchange`, {
+    if (this.state === 'exchange' || this.state === 'deciding') {
+      const when = this.state === 'exchange' ? 'during the key exchange' : 'while the host key was being decided on'
+      return new RametError('connect-failed', `${name}: the connection was lost ${when}`, {
         stage: 'host-key', path: [name], outcome: 'not-sent', cause, hint: 'Look into the server\'s log.',
       })
     }
-    return new RametError('link-lost', `${name}: the connection was lost`, {
+    // A jump host on the way, which says what became of it.
+    const way = isRametError(cause) ? ` with its jump host (${cause.message})` : ''
+    return new RametError('link-lost', `${name}: the connection was lost${way}`, {
       path: [name], outcome: 'unknown', cause, hint: 'The network or the SSH server ended it; look into the server\'s log.',
     })
   }

@@ -1,14 +1,19 @@
+import { abortController } from '../base/abort.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { RametError, isRametError, type Stage } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
+import { ConnectTimer } from './connect-timer.ts'
 import { failedProcess } from './failed-process.ts'
 import type { SshKey } from './ssh-key.ts'
-import type { Prompt } from './ssh2-auth.ts'
-import { type ChannelOwner, SshChannel } from './ssh2-channel.ts'
-import { HostKeyGate, type HostKeyVerifier } from './ssh2-host-key.ts'
+import { type ChannelOwner, commandChannel, SshChannel } from './ssh2-channel.ts'
+import { cancelled, closedHere, silent, timedOut } from './ssh2-errors.ts'
+import { forwardChannel } from './ssh2-forward.ts'
+import { type HostAuthority, HostKeyGate, type HostKeyVerifier } from './ssh2-host-key.ts'
 import { type SshAlgorithms, cryptoReady, offeredAlgorithms } from './ssh2-protocol.ts'
+import type { Prompt } from './ssh2-secrets.ts'
 import { SshSession } from './ssh2-session.ts'
+import { watchServer } from './ssh2-watch.ts'
 import { dialTcp } from './tcp.ts'
 import type { Connection, RemoteProcess } from './transport.ts'
 
@@ -20,24 +25,31 @@ export interface Ssh2Options {
   name?: string
   /** In the order in which they are tried. */
   keys?: readonly SshKey[]
-  password?: string | undefined
+  /** A function is called only when the server wants a password. */
+  password?: string | (() => Promise<string>) | undefined
   prompt?: Prompt | undefined
   /** Why keys that were meant cannot be used, for the error when nothing logs in. */
   keyProblems?: readonly string[] | undefined
   /** Asked once per connection, when the server has proven the key; only the literal true accepts. */
-  verifyHostKey: HostKeyVerifier
+  verifyHostKey?: HostKeyVerifier | undefined
+  /** Decides in place of a verifier, and may take its time: on a hop the controller does. */
+  hostAuthority?: HostAuthority | undefined
   /** Host key types to ask for, best first: those that known_hosts has. Default: all that ssh2 knows. */
   hostKeyAlgorithms?: readonly string[] | undefined
   /** Lists to offer instead of the defaults; for benchmarks and odd servers. */
   algorithms?: Omit<SshAlgorithms, 'serverHostKey'> | undefined
   /** Makes the pipe to the server's SSH port; default TCP. Called again when a connection is retried. */
   dial?: ((signal: AbortSignal) => Promise<Pipe>) | undefined
+  /** What `dial` waits for, for messages. */
+  waits?: (() => string) | undefined
   /** Milliseconds until the login must have succeeded, time spent at prompts not counted. Default 30,000; 0: none. */
   timeout?: number | undefined
   signal?: AbortSignal | undefined
   clock?: Clock | undefined
   /** Hears when a person is asked for something (a passphrase, a touch, an answer), and when that is over. */
   prompting?: ((now: boolean) => void) | undefined
+  /** Hears how far it has come. */
+  onStage?: ((stage: Stage) => void) | undefined
   /** 'slow' waits for each reply; default 'auto': one flight where it is safe. */
   flight?: 'auto' | 'slow' | undefined
   /** 0 ≤ x < 1; spreads retries. */
@@ -62,7 +74,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
   private readonly options: Ssh2Options
   private readonly clock: Clock
   private readonly became = deferred<void>()
-  private readonly abort = new AbortController()
+  private readonly abort = abortController()
   private readonly algorithms: Required<SshAlgorithms>
   private session: SshSession | undefined
   private pipe: (Pipe & { bytesIn?: number; bytesOut?: number }) | undefined
@@ -72,42 +84,61 @@ class Ssh2Connection implements Connection, ChannelOwner {
   /** Everything opened that is not over, in order. */
   private readonly processes = new Set<SshChannel>()
   private cancelRetry: (() => void) | undefined
-  private stopTimer: (() => void) | undefined
-  private timeLeft: number
-  private timerFrom = 0
-  private prompts = 0
+  private stopWatch: (() => void) | undefined
+  private readonly timer: ConnectTimer
   private readonly listeners: ((cause?: Error) => void)[] = []
   private failed: RametError | undefined
   private readonly gone_ = deferred<void>()
-  private readonly onAbort = (): void => this.fail(this.cancelled())
+  private readonly onAbort = (): void => this.fail(cancelled(this.name, this.stage, this.options.signal?.reason))
 
   constructor(options: Ssh2Options) {
     this.options = options
     this.name = options.name ?? `${options.user}@${options.host}:${options.port}`
     this.clock = options.clock ?? systemClock
     this.flight = options.flight ?? 'auto'
-    this.timeLeft = options.timeout ?? 30_000
     this.algorithms = offeredAlgorithms({
       ...options.algorithms, ...(options.hostKeyAlgorithms ? { serverHostKey: options.hostKeyAlgorithms } : {}),
     })
     this.ready = this.became.promise
     this.ready.catch(() => {})
-    this.startTimer()
+    this.timer = new ConnectTimer(this.clock, options.timeout ?? 30_000, () => this.fail(timedOut(this.name, this.stage, this.options.timeout ?? 30_000)))
     options.signal?.addEventListener('abort', this.onAbort, { once: true })
     // The caller opens the first process in this same tick; what fails at once is still told later.
     process.nextTick(() => this.begin())
   }
 
+  get waits(): string | undefined {
+    return this.options.waits?.()
+  }
+
   open(command: string): RemoteProcess {
-    if (this.state === 'closed') return failedProcess(this.failed ?? this.closedError())
-    const channel = new SshChannel(command, this)
+    if (this.state === 'closed') return failedProcess(this.failed ?? closedHere(this.name))
+    return this.launch(new SshChannel(commandChannel(command, this), this))
+  }
+
+  dial(host: string, port: number, signal?: AbortSignal): Promise<Pipe> {
+    if (this.state === 'closed') return Promise.reject(this.failed ?? closedHere(this.name))
+    const { kind, pipe } = forwardChannel(this.name, host, port, signal)
+    return pipe(this.launch(new SshChannel(kind, this)))
+  }
+
+  watch(keepalive: { interval: number; count: number }): void {
+    if (this.state === 'closed') return
+    this.stopWatch = watchServer(this.clock, keepalive, {
+      bytesIn: () => this.stats().bytesIn,
+      ask: () => this.protocol()?.ping(),
+      silent: () => this.fail(silent(this.name)),
+    })
+  }
+
+  private launch(channel: SshChannel): SshChannel {
     this.processes.add(channel)
     if (this.state === 'open') this.session?.launch(channel)
     return channel
   }
 
   close(): Promise<void> {
-    if (this.state !== 'closed') this.end(this.closedError(), undefined)
+    if (this.state !== 'closed') this.end(closedHere(this.name), undefined)
     return this.gone_.promise
   }
 
@@ -147,22 +178,23 @@ class Ssh2Connection implements Connection, ChannelOwner {
 
   private begin(): void {
     if (this.state === 'closed') return
-    if (this.options.signal?.aborted) return this.fail(this.cancelled())
+    if (this.options.signal?.aborted) return this.fail(cancelled(this.name, this.stage, this.options.signal?.reason))
     const empty = (['kex', 'serverHostKey', 'cipher', 'hmac'] as const).find((list) => this.algorithms[list].length === 0)
     if (empty !== undefined) {
       return this.fail(new RametError('algorithm-mismatch', `${this.name}: ssh2 knows none of the ${empty} algorithms asked for`, {
         stage: 'host-key', path: [this.name], outcome: 'not-sent', hint: 'Use transport openssh for this target.' }))
     }
-    void this.dial()
+    void this.attempt()
   }
 
-  private async dial(): Promise<void> {
+  private async attempt(): Promise<void> {
     this.dials++
+    if (this.options.dial !== undefined) this.reach('tcp')
     let pipe: Pipe
     try {
       const { host, port } = this.options
       const dialing = this.options.dial?.(this.abort.signal)
-        ?? dialTcp({ host, port, name: this.name, onStage: (stage) => (this.stage = stage) }, this.abort.signal)
+        ?? dialTcp({ host, port, name: this.name, onStage: (stage) => this.reach(stage) }, this.abort.signal)
       pipe = (await Promise.all([dialing, cryptoReady]))[0]
     } catch (error) {
       if (this.state === 'closed') return
@@ -171,21 +203,26 @@ class Ssh2Connection implements Connection, ChannelOwner {
     }
     // Aborted in the moment of success: nobody else would close it.
     if (this.isClosed()) return pipe.close()
-    this.stage = 'host-key'
+    this.reach('host-key')
     this.pipe = pipe
-    const { host, port, user, keys = [], password, prompt } = this.options
+    const { host, port, user, keys = [], password, prompt, verifyHostKey, hostAuthority } = this.options
     this.session = new SshSession({
       pipe, algorithms: this.algorithms, flight: this.flight,
-      gate: new HostKeyGate(host, port, this.name, this.options.verifyHostKey),
+      gate: new HostKeyGate(host, port, this.name, { verify: verifyHostKey, authority: hostAuthority }),
       auth: { name: this.name, user, keys, password, prompt, problems: this.options.keyProblems },
       first: () => [...this.processes][0],
     }, {
-      stage: (stage) => (this.stage = stage),
+      stage: (stage) => this.reach(stage),
       asking: () => this.asking(),
       authenticated: () => this.authenticated(),
       lost: (error, ahead) => this.lost(error, ahead),
     })
     this.session.start()
+  }
+
+  private reach(stage: Stage): void {
+    this.stage = stage
+    this.options.onStage?.(stage)
   }
 
   private isClosed(): boolean {
@@ -195,7 +232,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
   private authenticated(): void {
     if (this.state !== 'connecting') return
     this.state = 'open'
-    this.stage = 'launch'
+    this.reach('launch')
     this.stopWaiting()
     for (const channel of [...this.processes]) if (!this.session?.has(channel)) this.session?.launch(channel)
     this.became.resolve()
@@ -207,7 +244,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
     const again = ahead && this.flight === 'auto' && this.session?.transport.ident.startsWith('dropbear')
     // A server that says it is shutting us out means it; one that just closed had too many logins under way.
     const busy = this.session?.transport.ident === '' && error.code === 'connect-failed'
-      && !/not allowed|no SSH server/i.test(error.message) && this.dials < MAX_DIALS
+      && !/not allowed|no SSH server/i.test(error.message) && !isRametError(error.cause) && this.dials < MAX_DIALS
     if (!again && !busy) return this.fail(error)
     this.before.in += this.pipe?.bytesIn ?? 0
     this.before.out += this.pipe?.bytesOut ?? 0
@@ -216,7 +253,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
     for (const channel of this.processes) channel.takeBack()
     if (again) {
       this.flight = 'slow'
-      void this.dial()
+      void this.attempt()
       return
     }
     const delay = RETRY_BASE * this.dials * (0.5 + (this.options.random ?? Math.random)())
@@ -224,7 +261,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
     const alive = setInterval(() => {}, 60_000)
     const cancel = this.clock.after(delay, () => {
       clearInterval(alive)
-      void this.dial()
+      void this.attempt()
     })
     this.cancelRetry = () => {
       clearInterval(alive)
@@ -238,6 +275,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
     this.state = 'closed'
     this.failed = cause
     this.stopWaiting()
+    this.stopWatch?.()
     this.cancelRetry?.()
     this.abort.abort(reason)
     const session = this.session
@@ -253,47 +291,17 @@ class Ssh2Connection implements Connection, ChannelOwner {
 
   // -- time --
 
-  private startTimer(): void {
-    if (this.timeLeft <= 0) return
-    this.timerFrom = this.clock.now()
-    this.stopTimer = this.clock.after(this.timeLeft, () => this.fail(this.timedOut()))
-  }
-
   private stopWaiting(): void {
-    this.stopTimer?.()
-    this.stopTimer = undefined
+    this.timer.close()
     this.options.signal?.removeEventListener('abort', this.onAbort)
   }
 
   private asking(): () => void {
-    this.options.prompting?.(true)
-    if (this.prompts++ === 0 && this.stopTimer !== undefined) {
-      this.stopTimer()
-      this.timeLeft = Math.max(1, this.timeLeft - (this.clock.now() - this.timerFrom))
+    const tell = (now: boolean): void => {
+      this.options.prompting?.(now)
+      this.timer.prompting(now)
     }
-    let over = false
-    return () => {
-      if (over) return
-      over = true
-      this.options.prompting?.(false)
-      if (--this.prompts === 0 && this.state === 'connecting') this.startTimer()
-    }
-  }
-
-  private timedOut(): RametError {
-    const what: Partial<Record<Stage, string>> = { resolve: 'its name', tcp: 'a TCP connection', 'host-key': 'the key exchange', auth: 'the login' }
-    return new RametError('connect-timeout', `${this.name}: no answer in ${this.options.timeout ?? 30_000} ms (waiting for ${what[this.stage]})`, {
-      stage: this.stage, path: [this.name], outcome: 'not-sent',
-      hint: 'Check the address, firewalls on the way and the load of the server, or give it more time (timeout).' })
-  }
-
-  private cancelled(): RametError {
-    return new RametError('cancelled', `${this.name}: connecting was cancelled`, {
-      stage: this.stage, path: [this.name], outcome: 'not-sent', cause: this.options.signal?.reason, hint: 'The caller aborted it.' })
-  }
-
-  private closedError(): RametError {
-    return new RametError('closed', `${this.name}: the connection was closed here`, {
-      path: [this.name], outcome: 'unknown', hint: 'Open it again.' })
+    tell(true)
+    return () => tell(false)
   }
 }

@@ -21,7 +21,9 @@ export function dialTcp(target: TcpTarget, signal?: AbortSignal): Promise<Stream
     if (signal?.aborted) return reject(signal.reason as Error)
     let stage: Stage = isIP(target.host) === 0 ? 'resolve' : 'tcp'
     target.onStage?.(stage)
-    const socket = connect({ host: target.host, port: target.port, noDelay: true })
+    const socket = connect({ host: target.host, port: target.port })
+    // Not by the option: Node before 16.17 does not know it.
+    socket.setNoDelay(true)
     const abort = (): void => {
       socket.destroy()
       reject(signal?.reason as Error)
@@ -46,7 +48,8 @@ export function dialTcp(target: TcpTarget, signal?: AbortSignal): Promise<Stream
   })
 }
 
-function tcpError(target: TcpTarget, stage: Stage, error: NodeJS.ErrnoException): RametError {
+/** The error for what connect() failed with, on whichever machine. */
+export function tcpError(target: TcpTarget, stage: Stage, error: NodeJS.ErrnoException): RametError {
   const where = `${target.host} port ${target.port}`
   const details = { stage, path: [target.name], outcome: 'not-sent' as const, cause: error }
   const fail = (code: ErrorCode, text: string, hint: string, at: Stage = 'tcp'): RametError =>

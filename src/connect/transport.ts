@@ -32,6 +32,8 @@ export interface Connection {
   readonly transport: 'ssh2' | 'openssh' | 'local' | 'process' | BecomeMethod | ContainerTool
   /** How far it has come; where it stood when it failed. */
   readonly stage: Stage
+  /** Where another machine stands between: what it has not done yet, for messages about stage 'tcp'. */
+  readonly waits?: string | undefined
   /** Resolves when the machine has accepted us; rejects with a RametError that carries its stage. */
   readonly ready: Promise<void>
   /** Starts a process. `command` is text for the account's login shell. */
@@ -41,6 +43,8 @@ export interface Connection {
    * process there. May be called before `ready`. Rejects with a RametError that names both and its stage ('tcp').
    */
   dial?(host: string, port: number, signal?: AbortSignal): Promise<Pipe>
+  /** Where the transport can: ends the connection when the machine has left `count` questions unanswered, one per `interval` ms of silence. */
+  watch?(keepalive: { interval: number; count: number }): void
   /** Ends everything started over it; resolves when no fd, timer or child of it is left here. Never rejects. */
   close(): Promise<void>
   /** Called once, when the connection has ended for whatever reason after `ready`. */

@@ -8,6 +8,8 @@ export interface Limits {
   message: number
   /** Bytes under way per link to a child, in each direction. Default 4 MiB, at most 8 MiB. */
   link: number
+  /** Interpreters of ours on one machine: accounts, containers, isolated processes. Default 20; the least recently used idle one ends first. */
+  interpreters: number
   /** Bytes of module text that one context keeps in RAM. Default 64 MiB. */
   code: number
 }
@@ -50,6 +52,13 @@ export interface HostKey {
   fingerprint: string
 }
 
+export interface Reconnect {
+  /** Milliseconds before the first try; doubled with each, to 30 s at most, and spread by half. Default 1,000. */
+  delay?: number
+  /** Default: no end. */
+  attempts?: number
+}
+
 export interface ConnectOptions {
   identityFile?: string | string[]
   password?: string | Secret
@@ -62,7 +71,7 @@ export interface ConnectOptions {
   transport?: 'ssh2' | 'openssh'
   /** The context from which it is opened; it may still be connecting. */
   via?: Context | Connecting
-  jump?: Context | string
+  jump?: Context | Connecting | string
   /** Path of the Node binary on the target, or an argv that starts it. Default: searched. */
   node?: string | string[]
   runtime?: 'auto' | 'node' | 'raw'
@@ -70,6 +79,8 @@ export interface ConnectOptions {
   /** Milliseconds for all stages together. Default 30,000. */
   timeout?: number
   signal?: AbortSignal
+  /** Connects again after the connection was lost, until the handle is closed. What was under way ends as unknown and is never repeated. */
+  reconnect?: boolean | Reconnect
   /** Opens a context of its own even when an equal one is open. */
   fresh?: boolean
 }
@@ -158,8 +169,11 @@ export interface CallOptions {
   /** Milliseconds. */
   timeout?: number
   signal?: AbortSignal
-  /** Default: the context's Worker. 'none': on the main thread, fastest. */
-  isolate?: 'none' | 'worker'
+  /**
+   * Default: the context's Worker. 'none': on the main thread, fastest; refused on a context that others are reached through.
+   * 'process': each call in a fresh process of its own, started ahead, so that nothing of it reaches the next one.
+   */
+  isolate?: 'none' | 'worker' | 'process'
 }
 
 /** What can be done with a context, whether it is connected already or still connecting. */

@@ -22,8 +22,11 @@ export function atStage({ code, message, path, outcome, hint, cause }: RametErro
   return new RametError(code, message, { stage, path, outcome, hint, cause })
 }
 
+/** Refusals before which nothing was passed on, or behind which nobody was. */
+const NEVER_RAN: ReadonlySet<string> = new Set(['password-needed', 'password-refused', 'not-permitted', 'tty-required', 'container-not-found'])
+
 /** What ends a context, for work that may have left: with the login goes everything that waited for it. */
 export function asWorkSees(cause: RametError, connecting: boolean, launched: boolean, stage: Stage): RametError {
-  const early = connecting && (!launched || stage === 'resolve' || stage === 'tcp' || stage === 'host-key')
+  const early = connecting && (!launched || stage === 'resolve' || stage === 'tcp' || stage === 'host-key' || NEVER_RAN.has(cause.code))
   return early ? cause : withOutcome(cause, 'unknown')
 }

@@ -1,51 +1,6 @@
-import type { Clock } from '../base/clock.ts'
 import { RametError, type Stage } from '../router/errors.ts'
 
-/** The time that connecting may take. It stands still while a person is asked: somebody who types a password is no timeout. */
-export class ConnectTimer {
-  state: 'running' | 'asking' | 'closed' = 'running'
-  private readonly clock: Clock
-  private readonly expired: () => void
-  private left: number
-  private from = 0
-  private asked = 0
-  private cancel: (() => void) | undefined
-
-  /** `ms`: how long it may take; 0: as long as it likes. */
-  constructor(clock: Clock, ms: number, expired: () => void) {
-    this.clock = clock
-    this.left = ms
-    this.expired = expired
-    if (ms > 0) this.run()
-    else this.state = 'closed'
-  }
-
-  /** Called with true when a person is asked, with false when that is over. May be nested. */
-  prompting(now: boolean): void {
-    this.asked += now ? 1 : -1
-    if (this.state === 'running' && this.asked > 0) {
-      this.state = 'asking'
-      this.cancel?.()
-      this.left = Math.max(1, this.left - (this.clock.now() - this.from))
-    } else if (this.state === 'asking' && this.asked === 0) {
-      this.run()
-    }
-  }
-
-  close(): void {
-    this.state = 'closed'
-    this.cancel?.()
-  }
-
-  private run(): void {
-    this.state = 'running'
-    this.from = this.clock.now()
-    this.cancel = this.clock.after(this.left, () => {
-      this.state = 'closed'
-      this.expired()
-    })
-  }
-}
+export { ConnectTimer } from '../connect/connect-timer.ts'
 
 const LATER = ', or give it more time (timeout, --connect-timeout).'
 const TIMEOUTS: Record<Stage, { waits: string; hint: string }> = {
@@ -60,8 +15,8 @@ const TIMEOUTS: Record<Stage, { waits: string; hint: string }> = {
   hello: { waits: 'the stub was started and said no word', hint: `Look at the load of the machine${LATER}` },
 }
 
-/** The error for a context that was not connected in time, by the stage at which it stood. */
-export function connectTimeout(stage: Stage, path: readonly string[], ms: number): RametError {
-  const { waits, hint } = TIMEOUTS[stage]
+/** The error for a context that was not connected in time, by the stage at which it stood. `way`: what a jump host had not done. */
+export function connectTimeout(stage: Stage, path: readonly string[], ms: number, way?: string): RametError {
+  const { waits, hint } = stage === 'tcp' && way !== undefined ? { waits: way, hint: `Check that machine, and routes and firewalls between it and the target${LATER}` } : TIMEOUTS[stage]
   return new RametError('connect-timeout', `${path.join(' > ')} was not connected within ${ms} ms: ${waits}`, { stage, path, outcome: 'not-sent', hint })
 }

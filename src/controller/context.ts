@@ -1,8 +1,9 @@
-import type { Call, CallOptions, Connecting, ConnectOptions, Context, ContextActions, ContextInfo, ExecOptions, ExecResult, RemoteChild, RemoteModule, SpawnOptions } from './api.ts'
+import type { Call, Connecting, ConnectOptions, Context, ContextActions, ContextInfo, ExecOptions, ExecResult, RemoteChild, RemoteModule, SpawnOptions } from './api.ts'
 import type { Bundler } from './bundler.ts'
 import { CallPromise } from './call-promise.ts'
 import type { CodeGraph } from './code-graph.ts'
 import { connectCancelled } from './connect-errors.ts'
+import type { WorkOptions } from './core-options.ts'
 import type { ContextCore } from './core.ts'
 import { runCommand } from './exec.ts'
 import { remoteModule } from './remote.ts'
@@ -12,9 +13,25 @@ import { located, RametError } from '../router/errors.ts'
 
 const cores = new WeakMap<object, ContextCore>()
 
+const successors = new WeakMap<ContextCore, ContextCore>()
+
+/** The context itself, or what was connected in its place. */
+export function latest(core: ContextCore): ContextCore {
+  const next = successors.get(core)
+  return next === undefined ? core : latest(next)
+}
+
+/** `core` was lost, and connected again: its handles stand for `next` from now on. */
+export function replace(core: ContextCore, next: ContextCore): void {
+  successors.set(core, next)
+  next.handles += core.handles
+  core.handles = 0
+}
+
 /** The context that a handle, or the promise of one, stands for; undefined for anything else. */
 export function coreOf(handle: object): ContextCore | undefined {
-  return cores.get(handle)
+  const core = cores.get(handle)
+  return core === undefined ? undefined : latest(core)
 }
 
 export function standsFor(handle: object, core: ContextCore): void {
@@ -30,18 +47,22 @@ export interface HandleHome {
 
 /** What can be done with a context under some options: the context itself, `with()`, and one that is still connecting. */
 export class Actions implements ContextActions {
-  protected readonly core: ContextCore
+  private readonly first: ContextCore
   protected readonly home: HandleHome
-  protected readonly options: CallOptions
+  protected readonly options: WorkOptions
 
   /** Throws when the handle that it belongs to was closed. */
   private readonly gate: () => void
 
-  constructor(core: ContextCore, home: HandleHome, options: CallOptions, gate: () => void = () => {}) {
-    this.core = core
+  constructor(core: ContextCore, home: HandleHome, options: WorkOptions, gate: () => void = () => {}) {
+    this.first = core
     this.home = home
     this.options = options
     this.gate = gate
+  }
+
+  protected get core(): ContextCore {
+    return latest(this.first)
   }
 
   exec(command: string | string[], options: ExecOptions & { encoding: 'buffer' }): Promise<ExecResult<Buffer>>
@@ -51,7 +72,7 @@ export class Actions implements ContextActions {
     const merged = { ...(timeout === undefined ? {} : { timeout }), ...(signal === undefined ? {} : { signal }), ...options }
     this.gate()
     const { name, path } = this.core
-    return (await runCommand(this.core.lane(), command, merged, { name, path, clock: this.home.clock })) as ExecResult | ExecResult<Buffer>
+    return (await runCommand(this.core.lane(this.options.together), command, merged, { name, path, clock: this.home.clock })) as ExecResult | ExecResult<Buffer>
   }
 
   spawn(command: string | string[], options: SpawnOptions = {}): RemoteChild {
@@ -76,8 +97,17 @@ export class Actions implements ContextActions {
     }) as never
   }
 
-  with(options: CallOptions): ContextActions {
+  with(options: WorkOptions): ContextActions {
+    if (options.isolate === 'process') this.prepareProcess()
     return new Actions(this.core, this.home, { ...this.options, ...options }, this.gate)
+  }
+
+  private prepareProcess(): void {
+    try {
+      this.core.processes?.prepare()
+    } catch {
+      // The context is gone, or has no room: the call will say so.
+    }
   }
 
   private send(graph: CodeGraph, name: string, args: readonly unknown[], resolve: (value: unknown) => void, reject: (error: Error) => void): void {

@@ -1,16 +1,27 @@
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../connect/transport.ts'
+import type { CallOutcome } from '../router/call.ts'
 import type { Router } from '../router/router.ts'
 import type { FrameTrace } from '../router/trace.ts'
-import type { Keepalive } from './api.ts'
+import type { CallOptions, Keepalive } from './api.ts'
+import type { CodeGraph } from './code-graph.ts'
 import type { Hop, HopWay } from './hop-way.ts'
 import type { Library } from './library.ts'
 import type { LogBook } from './logs.ts'
+import type { Together } from './together.ts'
+
+/** Options of a call, and those that only we give. */
+export interface WorkOptions extends CallOptions {
+  /** The same is asked of other contexts in this tick. */
+  together?: boolean
+}
 
 /** What a context needs of its controller. */
 export interface CoreHome {
   readonly router: Router
   readonly library: Library
+  /** For work that is the same for many contexts. */
+  readonly together: Together
   readonly clock: Clock
   readonly book: LogBook
   /** Prints every frame when the environment asks for it. */
@@ -24,7 +35,29 @@ export interface CoreHome {
 export interface ParentCore {
   /** Throws RametError when it cannot be a hop. */
   hop(): Hop
-  readonly children: Set<{ close(): Promise<void> }>
+  readonly children: Below
+  /** Resolves when it is connected. */
+  readonly ready: Promise<void>
+}
+
+/** Contexts that end before another one does: those that it opened and, in `jumps`, those whose connection passes through it. */
+export class Below extends Set<{ close(): Promise<void> }> {
+  readonly jumps = new Set<{ close(): Promise<void> }>()
+
+  get all(): number {
+    return this.size + this.jumps.size
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this, ...this.jumps].map((context) => context.close()))
+  }
+}
+
+/** Calls of a context in processes of their own. */
+export interface ProcessCalls {
+  /** A call is to be expected. */
+  prepare(): void
+  call(graph: CodeGraph, name: string, args: readonly unknown[], options: WorkOptions, outcome: CallOutcome): void
 }
 
 export interface CoreOptions {
@@ -37,7 +70,7 @@ export interface CoreOptions {
   /** ms for all stages; time spent at prompts is not counted. */
   timeout: number
   /** Reaches the target. Its `waiting` reports a prompt's begin and end. */
-  reach(signal: AbortSignal, prompting: (now: boolean) => void, unfinished: (work: Promise<unknown>) => void): Promise<Connection>
+  reach?(signal: AbortSignal, prompting: (now: boolean) => void, unfinished: (work: Promise<unknown>) => void): Promise<Connection>
   /** The context that opens it; undefined: this process does, by `reach`. */
   parent?: ParentCore | undefined
   /** What that one is to open. */

@@ -1,7 +1,5 @@
 import { deferred } from '../base/deferred.ts'
-import { withinTime } from '../base/within-time.ts'
 import type { CommandLane } from '../connect/command.ts'
-import { RawLane } from '../connect/raw.ts'
 import type { Connection } from '../connect/transport.ts'
 import { type CallOutcome, PendingCall } from '../router/call.ts'
 import { decode } from '../router/codec.ts'
@@ -9,25 +7,22 @@ import { RametError, type Stage } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { MAX_CODE } from '../router/protocol.ts'
-import type { CallOptions, ContextInfo, LinkStats } from './api.ts'
+import type { ContextInfo, LinkStats } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
+import { CommandLanes } from './command-lanes.ts'
 import { asWorkSees, atStage, interpreterNeeded, isNoNode } from './connect-errors.ts'
 import { connectTimeout, ConnectTimer } from './connect-timer.ts'
-import type { CoreHome, CoreOptions, ParentCore } from './core-options.ts'
-import { ExecLane } from './exec-lane.ts'
+import { Below, type CoreHome, type CoreOptions, type ParentCore, type ProcessCalls, type WorkOptions } from './core-options.ts'
 import { FarStem } from './far-stem.ts'
 import { helloTo, keepaliveOf, openLog, readHello } from './greeting.ts'
 import type { Hop } from './hop-way.ts'
-import { LateLane } from './late-lane.ts'
 import { ContextLog } from './logs.ts'
 import { GOODBYE, NearStem } from './near-stem.ts'
 import { pingByCommand } from './pings.ts'
 import { remoteError } from './remote-errors.ts'
 import { Shipment } from './shipment.ts'
-import type { StemOwner } from './stem.ts'
+import { NOTHING, type StemOwner } from './stem.ts'
 import { ownModule } from './stub-image.ts'
-
-const NOTHING = { rtt: undefined, bytesIn: 0, bytesOut: 0, framesIn: 0, framesOut: 0, modulesSent: 0, modulesReused: 0, codeBytes: 0 }
 
 /** A context, seen from its controller: one connection, one link, whatever number of handles. */
 export class ContextCore implements StemOwner, ParentCore {
@@ -41,8 +36,13 @@ export class ContextCore implements StemOwner, ParentCore {
   readonly ready: Promise<void>
   /** Handles on it that are open. */
   handles = 0
+  /** When work was last begun on it, as its clock counts. */
+  used: number
+  processes: ProcessCalls | undefined
+  /** It was lost, or could not be reached (`connecting`). */
+  onLost: ((cause: RametError, connecting: boolean) => void) | undefined
   /** Contexts that it opened. They end before it does. */
-  readonly children = new Set<{ close(): Promise<void> }>()
+  readonly children = new Below()
   private readonly home: CoreHome
   private readonly options: CoreOptions
   private readonly became = deferred<void>()
@@ -55,14 +55,13 @@ export class ContextCore implements StemOwner, ParentCore {
   private readonly log: ContextLog
   private near: NearStem | undefined
   private far: FarStem | undefined
-  private connection: Connection | undefined
-  private rawLane: RawLane | undefined
-  private readonly execLane: ExecLane
+  /** Made by this process; undefined below a hop, and before there is one. */
+  connection: Connection | undefined
+  private readonly lanes: CommandLanes
   private readonly shipment: Shipment
   private readonly timer: ConnectTimer
   /** Resolves when the connection is there, though it may still be logging in; or with nothing when there will be none. */
   private readonly reaching: Promise<void>
-  private readonly lanes = deferred<CommandLane>()
   private lostBy: RametError | undefined
   private roundTrips = 0
 
@@ -72,22 +71,20 @@ export class ContextCore implements StemOwner, ParentCore {
     this.id = options.id
     this.name = options.name
     this.path = options.path
+    this.used = home.clock.now()
     this.ready = this.became.promise
     // Whoever waits for it hears of a failure; a call made on a connecting context hears of it by itself.
     this.ready.catch(() => {})
     this.runtime = options.runtime === 'raw' ? 'raw' : 'node'
     this.shipment = new Shipment(home.library, this.id)
     this.log = new ContextLog(home.book, options.path, home.clock)
-    this.execLane = new ExecLane({
-      path: options.path,
-      open: (message, handler) => home.router.open(this.id, message, handler, false, false),
-      execModule: () => this.shipment.ship(this.stem?.code, ownModule('exec'), false),
-      remoteError: this.remoteError,
-    })
+    const { id, path, remoteError } = this
+    this.lanes = new CommandLanes(home, { id, path, remoteError, ship: (together) => this.shipment.ship(this.stem?.code, ownModule('exec'), false, together) })
     if (this.runtime === 'node') this.openStem()
     options.parent?.children.add(this)
-    this.lanes.promise.catch(() => {})
-    this.timer = new ConnectTimer(home.clock, options.timeout, () => this.fail(connectTimeout(this.stage(), this.path, options.timeout)))
+    this.timer = new ConnectTimer(home.clock, options.timeout, () => this.fail(connectTimeout(this.stage(), this.path, options.timeout, this.connection?.waits)))
+    // Its own time begins when its hop is there, which has a timer for itself.
+    if (options.parent !== undefined) this.timer.pauseUntil(options.parent.ready)
     this.reaching = this.reach()
   }
 
@@ -108,23 +105,26 @@ export class ContextCore implements StemOwner, ParentCore {
   }
 
   /** Commands on this context; while nobody knows yet which way they take, they wait. Throws RametError when it is over. */
-  lane(): CommandLane {
+  lane(together = false): CommandLane {
     this.check()
-    const undecided = this.state === 'connecting' && this.options.runtime === 'auto' && this.far === undefined
-    if (this.runtime === 'node' && !undecided) return this.execLane
-    return this.rawLane ?? new LateLane(this.lanes.promise, this.path)
+    this.used = this.home.clock.now()
+    const undecided = this.state === 'connecting' && (this.runtime === 'raw' || (this.options.runtime === 'auto' && this.far === undefined))
+    return this.lanes.lane(undecided, together)
   }
 
   /** Sends a call of a module's function. Throws RametError for what is wrong at this end. */
-  call(graph: CodeGraph, name: string, args: readonly unknown[], options: CallOptions, outcome: CallOutcome): void {
+  call(graph: CodeGraph, name: string, args: readonly unknown[], options: WorkOptions, outcome: CallOutcome): void {
     this.check()
     if (this.runtime === 'raw') throw interpreterNeeded(this.path)
+    this.used = this.home.clock.now()
+    if (options.isolate === 'process' && this.processes !== undefined) return this.processes.call(graph, name, args, options, outcome)
     const user = options.isolate !== 'none'
     if (!user && this.children.size > 0) throw this.error('not-allowed', 'leads to other contexts, which code on its main thread could hold up', "Leave isolate: 'none' to contexts that no other is reached through.")
-    const entry = this.shipment.ship(this.stem?.code, graph, user)
+    const { router, together } = this.home
+    const entry = this.shipment.ship(this.stem?.code, graph, user, options.together === true ? together : undefined)
     this.roundTrips++
     void new PendingCall(
-      this.home.router,
+      options.together === true ? together : router,
       { dst: this.id, entry, name, args, user, timeout: options.timeout, signal: options.signal, remoteError: (wire) => this.remoteError(wire), path: this.path },
       { ...outcome, failed: (error) => outcome.failed(this.options.runtime === 'auto' && isNoNode(error) ? interpreterNeeded(this.path, error) : error) },
     )
@@ -184,15 +184,15 @@ export class ContextCore implements StemOwner, ParentCore {
     const closed = this.error('closed', 'was closed', 'Connect again, and close it when its work is done.')
     const forWork = asWorkSees(closed, connecting, this.stem?.launched === true, this.stage())
     this.state = 'closed'
-    this.lanes.reject(closed)
+    this.lanes.fail(closed)
     this.became.reject(closed)
     this.near?.refuse(closed)
-    if (this.children.size > 0) await Promise.all([...this.children].map((child) => child.close()))
+    if (this.children.all > 0) await this.children.close()
     this.home.router.removeRoute(this.id, forWork)
     if (this.stem !== undefined && !connecting) {
       await this.stem.goodbye()
     } else {
-      if (this.rawLane !== undefined && !connecting) await withinTime(this.rawLane.close(), this.home.clock, GOODBYE)
+      if (!connecting) await this.lanes.close(this.home.clock, GOODBYE)
       this.abort.abort(closed)
       this.stem?.drop(closed)
     }
@@ -201,7 +201,7 @@ export class ContextCore implements StemOwner, ParentCore {
 
   /** Nobody waits for it any more. */
   async cancel(error: RametError): Promise<void> {
-    this.fail(error)
+    this.fail(error, true)
     await this.finish()
   }
 
@@ -216,6 +216,7 @@ export class ContextCore implements StemOwner, ParentCore {
         else way.close()
         return
       }
+      if (reach === undefined) return
       const connection = await reach(this.abort.signal, prompting, unfinished)
       this.connection = connection
       if (this.state !== 'connecting') await connection.close()
@@ -242,8 +243,7 @@ export class ContextCore implements StemOwner, ParentCore {
 
   private becomeRaw(connection: Connection): void {
     this.runtime = 'raw'
-    this.rawLane = new RawLane(connection, { clock: this.home.clock })
-    this.lanes.resolve(this.rawLane)
+    this.lanes.becomeRaw(connection, this.home.clock)
     connection.ready.then(
       () => {
         if (this.state !== 'connecting') return
@@ -264,7 +264,7 @@ export class ContextCore implements StemOwner, ParentCore {
   private connected(): void {
     this.state = 'connected'
     this.timer.close()
-    this.lanes.resolve(this.lane())
+    this.lanes.decide()
     this.became.resolve()
   }
 
@@ -273,20 +273,21 @@ export class ContextCore implements StemOwner, ParentCore {
     return this.stem?.stage ?? this.connection?.stage ?? 'resolve'
   }
 
-  private fail(cause: RametError): void {
+  private fail(cause: RametError, asked = false): void {
     if (this.state === 'closed' || this.state === 'lost') return
     const connecting = this.state === 'connecting'
     const forWork = asWorkSees(cause, connecting, this.stem?.launched === true, this.stage())
     this.state = 'lost'
     this.lostBy = cause
     this.timer.close()
-    this.lanes.reject(cause)
+    this.lanes.fail(cause)
     this.became.reject(cause)
     this.home.router.removeRoute(this.id, forWork)
     this.stem?.drop(cause)
     this.abort.abort(cause)
-    if (!connecting) this.home.book.write('warn', { context: this.path.join(' > '), code: cause.code }, cause.message)
+    if (!connecting && !asked) this.home.book.write('warn', { context: this.path.join(' > '), code: cause.code }, cause.message)
     void this.finish()
+    this.onLost?.(cause, connecting)
   }
 
   /** Lets go of everything; resolves when nothing of it is left here. */

@@ -11,8 +11,8 @@ import { ANSWER, OPEN_KIND } from '../router/protocol.ts'
 /** What a command needs of its context: a way to open a channel to the stub's exec module. */
 export interface ExecHome {
   readonly path: readonly string[]
-  /** Opens a channel with this message to the context's main thread. Throws RametError. */
-  open(message: Uint8Array, handler: ChannelHandler): Channel
+  /** Opens a channel with this message to the context's main thread. Throws RametError. `alone`: nothing follows it in this tick. */
+  open(message: Uint8Array, handler: ChannelHandler, alone: boolean): Channel
   /** Number of the exec module, offered to the context. */
   execModule(): number
   remoteError(wire: unknown): Error
@@ -51,7 +51,7 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
     // Most callers never ask for the pid; its failure is the command's, told through `ended`.
     this.pid.catch(() => {})
     try {
-      this.channel = home.open(encode([OPEN_KIND.SERVICE, home.execModule(), 'run', [request]]), this)
+      this.channel = home.open(encode([OPEN_KIND.SERVICE, home.execModule(), 'run', [request]]), this, !this.input)
     } catch (error) {
       // The caller sets its handlers after start() has returned.
       queueMicrotask(() => this.fail(error as Error))

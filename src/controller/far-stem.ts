@@ -104,8 +104,8 @@ export class FarStem implements Stem, ChannelHandler {
   }
 
   stats(): ReturnType<Stem['stats']> {
-    const [, bytesIn, bytesOut, framesIn, framesOut, modulesSent, modulesReused, codeBytes] = this.carried
-    return { transport: this.way?.target.kind === 'ssh' ? 'ssh2' : transportOf(this.way?.target), rtt: this.route.rtt, bytesIn, bytesOut, framesIn, framesOut, modulesSent, modulesReused, codeBytes }
+    const [rtt, bytesIn, bytesOut, framesIn, framesOut, modulesSent, modulesReused, codeBytes] = this.carried
+    return { transport: this.way?.target.kind === 'ssh' ? 'ssh2' : transportOf(this.way?.target), rtt: rtt ?? undefined, bytesIn, bytesOut, framesIn, framesOut, modulesSent, modulesReused, codeBytes }
   }
 
   describe(): Record<string, unknown> {
@@ -153,7 +153,7 @@ export class FarStem implements Stem, ChannelHandler {
     if (waiter === undefined) return
     this.pings.delete(number)
     const sample = this.home.clock.now() - waiter.from
-    this.route.rtt = this.route.rtt === undefined ? sample : this.route.rtt * 0.875 + sample * 0.125
+    this.route.rtt = this.route.rtt === undefined || sample < this.route.rtt ? sample : this.route.rtt * 0.875 + sample * 0.125
     waiter.resolve(sample)
   }
 

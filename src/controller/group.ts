@@ -1,4 +1,5 @@
 import type { CallOptions, Context, ExecOptions, ExecResult, RemoteModule } from './api.ts'
+import type { WorkOptions } from './core-options.ts'
 
 export type Settled<T> = { ok: true; value: T } | { ok: false; error: Error }
 
@@ -23,7 +24,9 @@ export function group(contexts: readonly Context[]): Group {
 }
 
 function groupOf(contexts: readonly Context[], options: CallOptions): Group {
-  const members = contexts.map((context) => ({ context, actions: context.with(options) }))
+  // What is the same for several contexts behind one hop crosses the link to it once.
+  const together: WorkOptions = { ...options, together: true }
+  const members = contexts.map((context) => ({ context, actions: context.with(together) }))
   return {
     contexts,
     exec: (command, execOptions) => gather(members.map(({ context, actions }) => [context, () => actions.exec(command, execOptions)])),

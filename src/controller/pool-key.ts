@@ -6,11 +6,15 @@ let nextIdentity = 1
 /** Equal for equal targets and options. Functions, secrets and contexts are equal to themselves only. */
 export function poolKey(target: string, options: ConnectOptions): string {
   const { signal: _signal, fresh: _fresh, timeout: _timeout, ...rest } = options
-  const entries = Object.entries(rest)
+  return JSON.stringify([target, equalKey(rest)])
+}
+
+/** What makes options equal; plain data. */
+export function equalKey(options: ConnectOptions): unknown {
+  return Object.entries(options)
     .filter(([, value]) => value !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => [name, plain(value) ? value : identity(value as object)])
-  return JSON.stringify([target, entries])
+    .map(([name, value]: [string, unknown]) => [name, plain(value) ? value : identity(value as object)])
 }
 
 function plain(value: unknown): boolean {

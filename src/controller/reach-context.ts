@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import type { Jumps } from './jump-way.ts'
 import type { LogBook } from './logs.ts'
 
 /** Where a connection is for, and what it may use on the way. */
@@ -12,4 +13,5 @@ export interface ReachContext {
   /** Work that has to end before the context counts as closed. It never rejects. */
   unfinished(work: Promise<unknown>): void
   book: LogBook
+  jumps: Jumps
 }

@@ -28,3 +28,6 @@ export interface Stem {
   stats(): Omit<LinkStats, 'path' | 'from' | 'to' | 'roundTrips' | 'state'>
   describe(): Record<string, unknown>
 }
+
+/** Of a context without a stem. */
+export const NOTHING = { rtt: undefined, bytesIn: 0, bytesOut: 0, framesIn: 0, framesOut: 0, modulesSent: 0, modulesReused: 0, codeBytes: 0 }

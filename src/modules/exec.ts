@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import { EXEC_TAG, refusal } from '../connect/command.ts'
 import type { CommandRequest } from '../connect/command.ts'
 import { Group } from './group.ts'
@@ -16,8 +15,8 @@ const GROUP_LOOK = 10
 /** Milliseconds to wait for a killed group: what is left then are processes in an uninterruptible wait. */
 const KILLED_WAIT = 200
 /**
- * Bytes read after the command's exit that surely hold everything it wrote itself: several times what a pipe of the
- * operating system holds. A background job that never stops printing must not keep the result.
+ * Bytes that come after the command's exit and surely hold everything it wrote itself: several times what a socket of Node's
+ * holds. A background job that never stops printing must not keep the result.
  */
 const AFTER_EXIT = 1024 * 1024
 
@@ -40,8 +39,6 @@ class Command {
   private pid = 0
   private startedAt: [number, number] = [0, 0]
   private exit: { exitCode: number | null; signal: string | null; duration: number } = { exitCode: null, signal: null, duration: 0 }
-  /** Output streams that have not ended. */
-  private open = 2
   private paused = false
   private reset = false
   private inputEnded = false
@@ -87,8 +84,8 @@ class Command {
     this.startedAt = startedAt
     this.state = 'running'
     this.host.processes.add(this.pid)
-    this.listen(child.stdout, EXEC_TAG.stdout)
-    this.listen(child.stderr, EXEC_TAG.stderr)
+    child.stdout.listen((bytes) => this.read(EXEC_TAG.stdout, bytes))
+    child.stderr.listen((bytes) => this.read(EXEC_TAG.stderr, bytes))
     child.process.on('exit', (code, signal) => this.exited(code, signal))
     this.place.shells.started()
     if (this.request.live === true) {
@@ -106,20 +103,6 @@ class Command {
     if (this.state === 'ended') return
     this.state = 'ended'
     if (!this.reset) this.channel.fail(Object.assign(new Error(message), { code: 'spawn-failed' }))
-  }
-
-  private listen(stream: NodeJS.ReadableStream, tag: number): void {
-    stream.on('data', (bytes: Buffer) => this.read(tag, bytes))
-    stream.on('error', () => {})
-    let closed = false
-    const close = () => {
-      if (closed) return
-      closed = true
-      this.open -= 1
-      if (this.open === 0) this.settle()
-    }
-    stream.on('end', close)
-    stream.on('close', close)
   }
 
   private read(tag: number, bytes: Buffer): void {
@@ -153,19 +136,19 @@ class Command {
   }
 
   /**
-   * After the exit: what the command wrote is in the pipes already, and one full turn of the event loop reads what is
-   * there. End of file would be simpler, and comes only when the last background job lets go of the pipe.
+   * After the exit: what the command wrote is in the pipes already. From Node's sockets one full turn of the event loop reads
+   * what is there. End of file would be simpler, and comes only when the last background job lets go of the pipe.
    */
   private settle(): void {
     if (this.state !== 'exited' || this.draining) return
     if (this.ending() && this.group.lives()) return this.awaitGroup()
-    if (this.open === 0 || this.reset) return this.end()
+    if (this.drained()) return this.end()
     if (this.paused) return
     this.draining = true
     const look = () => {
       const before = this.received
       setImmediate(() => {
-        const drained = this.open === 0 || this.receivedAfterExit > AFTER_EXIT || this.reset
+        const drained = this.drained() || this.receivedAfterExit > AFTER_EXIT
         if (!drained && !this.paused && before !== this.received) return look()
         this.draining = false
         if (drained || !this.paused) this.end()
@@ -174,19 +157,23 @@ class Command {
     setImmediate(look)
   }
 
+  private drained(): boolean {
+    const { stdout, stderr } = this.child as Child
+    return this.reset || (stdout.drain() && stderr.drain())
+  }
+
   private end(): void {
     if (this.state !== 'exited') return
     this.state = 'ended'
     if (this.killer !== undefined) clearTimeout(this.killer)
     this.host.processes.delete(this.pid)
     this.place.shells.ended()
-    const child = this.child as Child
-    child.stdin?.destroy()
-    // A background job may go on printing: it is read and dropped, so that it neither blocks nor dies of SIGPIPE.
-    for (const stream of [child.stdout, child.stderr] as Socket[]) {
-      stream.resume()
-      stream.unref()
-    }
+    const { stdin, stdout, stderr } = this.child as Child
+    // Not before the result has left.
+    setImmediate(() => {
+      stdin?.destroy()
+      for (const outlet of [stdout, stderr]) outlet.release()
+    })
     if (this.reset) return this.output.drop()
     this.output.flush()
     this.channel.end(this.exit)

@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { closeSync, constants, fstatSync, openSync, readSync, readlinkSync, writeSync } from 'node:fs'
-import { Socket } from 'node:net'
+import { pathOf, PipeOutlet } from './outlet.ts'
 
 /**
  * Pipes of the operating system, as a command gets them from ssh. Node gives children pairs of sockets instead, which cannot be
  * opened by name: `echo x >/dev/stderr` fails there. Node cannot make a pipe, but a shell makes one for a short heredoc, and /proc
  * lets us open either end of it. Where there is no such shell, or no /proc (not Linux), there are no pipes.
  *
- * A pipe that waits for its next command is one descriptor, for writing. Its reader opens the other end; when that has seen
- * the end of file and nobody else can read, the pipe is as new.
+ * A pipe that waits for its next command is one descriptor, for writing. When nobody has another, neither for writing nor for
+ * reading, the pipe is as new.
  */
 
 /** Pipes made at a time: descriptors that every shell can name in a redirection, less one. */
@@ -38,7 +38,7 @@ export class Pipes {
   /** Pipes that wait cost a descriptor each; `none` is for good: this machine has no way to make them. */
   state: 'open' | 'none' | 'closed'
   private readonly waiting: number[] = []
-  /** Pipes whose reader has seen their end, by the descriptor that kept them, to be looked at when there is time. */
+  /** Pipes that come back, to be looked at when there is time. */
   private readonly back: number[] = []
   private readonly takers: { count: number; taker: Taker }[] = []
   private readonly shell: readonly string[]
@@ -57,38 +57,23 @@ export class Pipes {
     this.serve()
   }
 
-  /**
-   * What comes out of a pipe. Keep `end` open until a child has it. The pipe comes back when the stream has ended, which takes
-   * somebody who reads it.
-   */
-  reader(end: number): Socket {
-    const kept = this.other(end)
-    let fd: number
-    try {
-      fd = openSync(named(end), constants.O_RDONLY | constants.O_NONBLOCK)
-    } catch (error) {
-      closeSync(kept)
-      throw error
-    }
-    const socket = new Socket({ fd, readable: true, writable: false })
-    let over = false
-    const closed = (comesBack: boolean) => {
-      if (over) return
-      over = true
-      if (!comesBack) closeSync(kept)
-      // Not before the command's result has left.
-      else if (this.back.push(kept) === 1) setImmediate(() => this.collect())
-    }
-    socket.on('end', () => closed(true))
-    socket.on('close', () => closed(false))
-    return socket
+  /** What comes out of a pipe, to which `end` belongs from here on. It comes back by itself. Throws when no descriptor is left. */
+  outlet(end: number): PipeOutlet {
+    return new PipeOutlet(end, (again) => this.returned(again))
   }
 
-  /** Opens the other end, for reading. A pipe of which a child has that end does not come back: we could not tell when it is free. */
+  /** Opens the other end, for reading. */
   other(end: number): number {
-    return openSync(named(end), constants.O_RDONLY)
+    return openSync(pathOf(end), constants.O_RDONLY)
   }
 
+  /** Takes back a pipe that a command had. */
+  returned(end: number): void {
+    // Not before the command's result has left.
+    if (this.back.push(end) === 1) setImmediate(() => this.collect())
+  }
+
+  /** Takes back pipes that nobody had. */
   giveBack(ends: readonly number[]): void {
     for (const end of ends) {
       if (this.state === 'open' && this.waiting.length < WAITING) this.waiting.push(end)
@@ -102,11 +87,8 @@ export class Pipes {
   }
 
   private collect(): void {
-    for (const kept of this.back.splice(0)) {
-      const end = this.state === 'open' && this.waiting.length < WAITING ? reopened(kept) : undefined
-      closeSync(kept)
-      if (end === undefined) continue
-      if (unread(end)) this.waiting.push(end)
+    for (const end of this.back.splice(0)) {
+      if (this.state === 'open' && this.waiting.length < WAITING && unread(end)) this.waiting.push(end)
       else closeSync(end)
     }
     this.serve()
@@ -188,10 +170,6 @@ export class Pipes {
   }
 }
 
-function named(fd: number): string {
-  return `/proc/self/fd/${fd}`
-}
-
 /** A /proc of other process ids than ours would lead us to the descriptors of others. */
 function procIsOurs(): boolean {
   try {
@@ -201,21 +179,12 @@ function procIsOurs(): boolean {
   }
 }
 
-/** The end for writing; undefined when no descriptor is left: then the pipe is lost, and another will be made. */
-function reopened(fd: number): number | undefined {
-  try {
-    return openSync(named(fd), constants.O_WRONLY)
-  } catch {
-    return undefined
-  }
-}
-
 /** The end for writing of the pipe of that name, with nothing in it. Throws when it is no pipe. */
 function adopted(name: string): number {
   const end = openSync(name, constants.O_WRONLY)
   try {
     if (!fstatSync(end).isFIFO()) throw new Error(`${name} is no pipe`)
-    empty(openSync(named(end), constants.O_RDONLY | constants.O_NONBLOCK))
+    empty(openSync(pathOf(end), constants.O_RDONLY | constants.O_NONBLOCK))
     return end
   } catch (error) {
     closeSync(end)

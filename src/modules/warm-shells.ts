@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { closeSync, writeSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { shellText } from '../connect/command.ts'
 import type { Pipes } from './pipes.ts'
@@ -8,9 +9,8 @@ import type { Child } from './streams.ts'
 
 /**
  * Shells started ahead of time, each for one command: a fork of Node costs more than most commands. A waiting shell leads a
- * process group and owns pipes like any command; it reads one line from its stdin and replaces itself by what the line says,
- * so nothing of an earlier command can be seen by a later one. They are for commands that read nothing: what waits for a line
- * has a socket for stdin, since a pipe could not be used again.
+ * process group and owns pipes like any command; its script is one line that comes on stdin, by which it replaces itself, so
+ * nothing of an earlier command can be seen by a later one. They are for commands that read nothing.
  */
 
 /** Waiting shells at most. Commands that come back to back soon find none, and start the usual way: a fork beside theirs would cost them more. */
@@ -19,11 +19,11 @@ const READY = 2
 const PAUSE = 3
 /** Milliseconds without a command after which waiting shells are ended. */
 const IDLE = 30_000
-/** Characters of a command line at most: shells read it byte by byte. */
+/** Characters of a command line at most: some shells read it byte by byte, and a pipe takes it at once. */
 const LINE_MAX = 1024
 
-/** Run by every waiting shell. The variable has a long name because an equal one of the account's would be changed by it. */
-const WAIT = 'IFS= read -r ramet_command_line&&eval "$ramet_command_line"'
+/** For who reads `ps`. */
+const REMARK = 'ramet: waits for a command'
 
 /** The line that makes a waiting shell become the command, or undefined when the command must be started the usual way. */
 export function warmLine(command: string): string | undefined {
@@ -40,7 +40,7 @@ export interface WarmShellOptions {
 
 export class WarmShells {
   private state: 'unused' | 'warm' | 'closed' = 'unused'
-  private readonly ready: Child[] = []
+  private readonly ready: WaitingShell[] = []
   private running = 0
   private refill: ReturnType<typeof setTimeout> | undefined
   private idle: ReturnType<typeof setTimeout> | undefined
@@ -52,14 +52,11 @@ export class WarmShells {
 
   /** Makes a waiting shell become what `line` says; undefined when none waits. It is registered as a group leader, and the caller's from here on. */
   become(line: string): Child | undefined {
-    const shell = this.ready.shift()
-    if (shell === undefined) return undefined
-    shell.process.removeAllListeners('exit')
-    shell.process.removeAllListeners('error')
-    shell.process.ref()
-    for (const stream of [shell.stdout, shell.stderr] as Socket[]) stream.ref()
-    shell.stdin?.end(line)
-    return { ...shell, stdin: undefined }
+    for (let shell = this.ready.shift(); shell !== undefined; shell = this.ready.shift()) {
+      const child = shell.become(line)
+      if (child !== undefined) return child
+    }
+    return undefined
   }
 
   /** To be called behind the start of every shell command. */
@@ -102,7 +99,7 @@ export class WarmShells {
   private add(): void {
     if (this.state !== 'warm' || this.ready.length >= READY) return
     const { pipes } = this.options
-    pipes.take(2, (ends) => {
+    pipes.take(3, (ends) => {
       if (this.state === 'warm' && this.ready.length < READY) this.start(ends)
       else if (ends !== undefined) pipes.giveBack(ends)
     })
@@ -113,8 +110,8 @@ export class WarmShells {
     let streams: Streams | undefined
     let child: ChildProcess
     try {
-      streams = new Streams(pipes, ends, 'pipe')
-      child = spawn('/bin/sh', ['-c', WAIT], { cwd, env: env, detached: true, stdio: streams.stdio })
+      streams = new Streams(pipes, ends, 'given')
+      child = spawn('/bin/sh', ['-s', REMARK], { cwd, env: env, detached: true, stdio: streams.stdio })
     } catch {
       this.state = 'closed'
       streams?.close()
@@ -122,28 +119,92 @@ export class WarmShells {
     }
     // Without processes, memory or the home directory commands still start the usual way, and say what is wrong.
     child.on('error', () => { this.state = 'closed' })
-    if (child.pid === undefined) return streams.close()
-    const shell = streams.handOn(child)
-    processes.add(shell.pid)
+    const input = ends?.[2]
+    if (child.pid === undefined) {
+      if (input !== undefined) pipes.returned(input)
+      return streams.close()
+    }
+    const shell = new WaitingShell(streams.handOn(child), input, pipes)
+    const { pid } = shell
+    processes.add(pid)
     child.on('exit', () => {
-      processes.delete(shell.pid)
+      processes.delete(pid)
       const at = this.ready.indexOf(shell)
       if (at >= 0) this.ready.splice(at, 1)
-      release(shell)
+      shell.close()
     })
-    child.unref()
-    for (const stream of [shell.stdin, shell.stdout, shell.stderr] as Socket[]) stream.unref()
     this.ready.push(shell)
   }
 
   /** End of file is what ends a waiting shell. */
   private empty(): void {
-    for (const shell of this.ready.splice(0)) release(shell)
+    for (const shell of this.ready.splice(0)) shell.close()
   }
 }
 
-function release(shell: Child): void {
-  shell.stdin?.end()
-  shell.stdout.resume()
-  shell.stderr.resume()
+/** A process that keeps nobody from ending while it waits. */
+class WaitingShell {
+  state: 'waiting' | 'command' | 'closed' = 'waiting'
+  readonly pid: number
+  private readonly child: Child
+  private readonly input: number | undefined
+  private readonly pipes: Pipes
+
+  /** `input`: our end of the pipe that it reads, where there are pipes. */
+  constructor(child: Child, input: number | undefined, pipes: Pipes) {
+    this.child = child
+    this.pid = child.pid
+    this.input = input
+    this.pipes = pipes
+    this.keep(false)
+  }
+
+  /** The process with `line` for its command, the caller's from here on; undefined when it has ended. */
+  become(line: string): Child | undefined {
+    if (!this.tell(line)) {
+      this.close()
+      return undefined
+    }
+    this.state = 'command'
+    const { process } = this.child
+    process.removeAllListeners('exit')
+    process.removeAllListeners('error')
+    const { input, pipes } = this
+    if (input !== undefined) process.once('exit', () => pipes.returned(input))
+    this.keep(true)
+    return { ...this.child, stdin: undefined }
+  }
+
+  /** Ends it, by the end of its script. */
+  close(): void {
+    if (this.state !== 'waiting') return
+    this.state = 'closed'
+    if (this.input !== undefined) closeSync(this.input)
+    this.child.stdin?.end()
+    this.child.stdout.release()
+    this.child.stderr.release()
+  }
+
+  private tell(line: string): boolean {
+    if (this.input === undefined) {
+      this.child.stdin?.end(line)
+      return true
+    }
+    try {
+      writeSync(this.input, line)
+      return true
+    } catch {
+      // Nobody reads: it was killed, and we have not heard of it yet.
+      return false
+    }
+  }
+
+  private keep(loop: boolean): void {
+    const { process, stdin, stdout, stderr } = this.child
+    for (const thing of [process, stdin as Socket | undefined]) {
+      if (loop) thing?.ref()
+      else thing?.unref()
+    }
+    for (const outlet of [stdout, stderr]) outlet.keep(loop)
+  }
 }

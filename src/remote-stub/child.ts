@@ -74,7 +74,8 @@ export class Child {
     channel.onReset = () => this.close()
     try {
       const connection = connect((question) => this.ask(question), request)
-      const { version, owner, node } = request
+      const { version, owner, target } = request
+      const node = target.kind === 'process' ? process.execPath : request.node
       this.connection = connection
       connection.ready.catch((error: Error) => this.link.close(asRamet(error)))
       this.boot = new BootPipe(connection, { version, owner, stub: host.image, node, path: this.path, stray: (bytes) => this.up(HOP_UP.STRAY, bytes) })

@@ -1,6 +1,6 @@
 import type { HopRequest } from '../connect/hop.ts'
 import { connectLocal } from '../connect/local.ts'
-import type { Connection } from '../connect/transport.ts'
+import { connectSpawned } from '../connect/reach-spawned.ts'
 import type { ServiceChannel } from '../modules/service.ts'
 import { decodeOffer, packTexts } from '../router/code-link.ts'
 import { decode } from '../router/codec.ts'
@@ -143,15 +143,16 @@ export function openWith(channel: ServiceChannel, host: HopHost, request: HopReq
 
 /** The same for every target that a program of this machine leads to. */
 export function open(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
-  openWith(channel, host, request, (_ask, { target, name }) => connectHere(target, name))
-}
-
-function connectHere(target: HopRequest['target'], name: string): Connection {
-  switch (target.kind) {
-    case 'local':
-    case 'process':
-      return connectLocal({ name })
-    default:
-      throw new RametError('not-supported', `${name}: this hop cannot open ${target.kind}`)
-  }
+  openWith(channel, host, request, (ask, { target, name, path }) => {
+    switch (target.kind) {
+      case 'process':
+        return connectLocal({ name })
+      case 'local':
+      case 'become':
+      case 'container':
+        return connectSpawned(target, { name, path, ask, clock: host.clock })
+      default:
+        throw new RametError('not-supported', `${name}: this code opens no ${target.kind} target`)
+    }
+  })
 }

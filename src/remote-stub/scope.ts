@@ -4,7 +4,7 @@ import type { Answer } from '../router/answer.ts'
 import { errorToWire } from '../router/errors-wire.ts'
 import type { RametError } from '../router/errors.ts'
 import type { Level } from '../router/protocol.ts'
-import { abortController } from './abort.ts'
+import { abortController } from '../base/abort.ts'
 
 interface Scope {
   answer: Answer

@@ -1,8 +1,8 @@
+import type { Clock } from '../base/clock.ts'
 import type { Channel, ChannelHandler } from './channel.ts'
 import { decode, encode } from './codec.ts'
 import { RametError } from './errors.ts'
 import { ANSWER, OPEN_KIND } from './protocol.ts'
-import type { Router } from './router.ts'
 import { Queue } from '../base/queue.ts'
 
 export interface CallRequest {
@@ -22,6 +22,13 @@ export interface CallRequest {
   remoteError: (wire: unknown) => Error
   /** Path of the context, for errors raised here. */
   path: readonly string[]
+}
+
+/** What opens its channel: a router. */
+export interface CallHome {
+  readonly clock: Clock
+  readonly maxMessage: number
+  open(dst: number, message: Uint8Array, handler: ChannelHandler, fin: boolean, user: boolean): Channel
 }
 
 /** How a call ends. Exactly one of them is called, once; `iterable` ends it as far as the promise is concerned. */
@@ -45,7 +52,7 @@ export class PendingCall implements ChannelHandler {
   private readonly aborted = (): void => this.cancel('cancelled', 'the call was aborted')
 
   /** Sends the call. Throws RametError for what is wrong at this end: 'no-route', 'argument-unsupported', 'message-too-large'. */
-  constructor(router: Router, request: CallRequest, outcome: CallOutcome) {
+  constructor(router: CallHome, request: CallRequest, outcome: CallOutcome) {
     this.request = request
     this.outcome = outcome
     const { dst, entry, name, args, user, timeout, signal } = request

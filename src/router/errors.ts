@@ -27,7 +27,7 @@ export type ErrorCode =
   // commands
   | 'exec-failed' | 'spawn-failed' | 'output-lost'
   // the program that uses ramet
-  | 'usage'
+  | 'usage' | 'too-many-interpreters'
 
 export interface ErrorDetails {
   stage?: Stage

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { Budget } from './credit.ts'
-import { RametError } from './errors.ts'
+import { isRametError, RametError } from './errors.ts'
 import { type Frame, FrameReader, writeFrame } from './frame.ts'
 import type { Pipe } from './pipe.ts'
 import { HEADER_SIZE, MAX_CONTROL, MAX_LINK, MAX_QUEUED, NEIGHBOUR, TYPE } from './protocol.ts'
@@ -100,7 +100,7 @@ export class Link {
       drain: () => this.flush(),
       closed: (cause) =>
         this.die(
-          cause instanceof RametError
+          isRametError(cause)
             ? cause
             : new RametError('link-lost', `the connection to ${this.path.join(' > ')} ended`, { path: this.path, outcome: 'unknown', hint: AGAIN, cause }),
         ),
@@ -185,7 +185,7 @@ export class Link {
   private blamed(error: unknown): RametError {
     const { path } = this
     const { code, message, hint, cause, path: named } =
-      error instanceof RametError ? error : new RametError('protocol-error', 'a frame could not be handled', { cause: error })
+      isRametError(error) ? error : new RametError('protocol-error', 'a frame could not be handled', { cause: error })
     const text = named.length > 0 ? message : `${path.join(' > ')}: ${message}`
     return new RametError(code, text, { path, outcome: 'unknown', hint: hint || AGAIN, cause })
   }
@@ -209,7 +209,8 @@ export class Link {
     if (payload.length !== 8) throw new RametError('protocol-error', 'a PONG has 8 bytes')
     const sample = this.clock.now() - new DataView(payload.buffer, payload.byteOffset).getFloat64(0)
     if (!(sample >= 0)) return
-    this.rtt = this.rtt === undefined ? sample : this.rtt * 0.875 + sample * 0.125
+    // What was slower may have waited for a process to start; nothing is quicker than the way.
+    this.rtt = this.rtt === undefined || sample < this.rtt ? sample : this.rtt * 0.875 + sample * 0.125
     this.onPong?.(sample)
   }
 

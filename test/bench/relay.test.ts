@@ -31,11 +31,9 @@ async function relayTo(target: { host: string; port: number }, options = {}): Pr
   return relay
 }
 
-test('a relay is never early, and hardly late: the round trip is twice its delay', async () => {
+test('a relay is never early: the round trip is at least twice its delay', async () => {
   const relay = await relayTo({ host: '127.0.0.1', port: 1 }, { delay: 20 })
-  const roundTrip = await relay.roundTrip(5)
-  expect(roundTrip).toBeGreaterThanOrEqual(40)
-  expect(roundTrip).toBeLessThan(60)
+  expect(await relay.roundTrip(5)).toBeGreaterThanOrEqual(40)
 })
 
 test('measuring the round trip leaves the counters as they were', async () => {
@@ -46,15 +44,14 @@ test('measuring the round trip leaves the counters as they were', async () => {
 
 test('a relay stops reading when what it holds reaches the limit, so a sender is held back', async () => {
   const target = await serverThat((socket) => socket.pause())
-  const relay = await relayTo(target, { delay: 60_000, holds: 256 * 1024 })
+  let onFull = (): void => {}
+  const full = new Promise<void>((resolve) => (onFull = resolve))
+  const relay = await relayTo(target, { delay: 60_000, holds: 256 * 1024, onFull: () => onFull() })
   const socket = through(relay)
   socket.write(Buffer.alloc(64 * 1024 * 1024))
-  let before = -1
-  // Waits until nothing more is taken in, however long this machine needs for that.
-  while (before !== relay.traffic.bytesUp || before === 0) {
-    before = relay.traffic.bytesUp
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
+  await full
+  // There is always more to read: a relay that still read would do so in each turn of the loop.
+  for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve))
   expect(relay.traffic.bytesUp).toBeGreaterThanOrEqual(256 * 1024)
   expect(relay.traffic.bytesUp).toBeLessThan(256 * 1024 + 128 * 1024)
 })
@@ -78,7 +75,12 @@ test('everything arrives in order and then the end, through delay and rate', asy
 test('a side that breaks off breaks the other', async () => {
   const target = await serverThat((socket) => socket.once('data', () => socket.resetAndDestroy()))
   const relay = await relayTo(target)
-  const socket = through(relay)
-  socket.write('x')
-  await expect(once(socket.resume(), 'close')).rejects.toMatchObject({ code: 'ECONNRESET' })
+  const socket = through(relay).resume()
+  // Node ends a socket before it resets it. Where the system tells the two apart, only who writes hears of the reset.
+  const write = (): void => {
+    if (!socket.destroyed) socket.write('x', () => setImmediate(write))
+  }
+  write()
+  const error = await once(socket, 'close').catch((reason: NodeJS.ErrnoException) => reason)
+  expect(error).toMatchObject({ code: expect.stringMatching(/^(ECONNRESET|EPIPE)$/) as string })
 })

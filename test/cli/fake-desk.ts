@@ -71,6 +71,7 @@ export class FakeDesk implements Desk {
   readonly clock = new HandClock()
   readonly env: Record<string, string | undefined> = { TERM: 'xterm' }
   readonly cwd = '/home/ann'
+  readonly self = { pid: 7, nodeVersion: 'v20.20.2', platform: 'linux', arch: 'x64', hostname: 'laptop' }
   readonly files: Record<string, string> = {}
   stdin = ''
   askHidden: Desk['askHidden'] = undefined

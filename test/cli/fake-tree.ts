@@ -1,13 +1,19 @@
-import type { CallOptions, Connecting, ConnectOptions, Context, ContextInfo, ExecOptions, ExecResult } from '../../src/controller/api.ts'
+import { displayName, parseTarget } from '../../src/connect/target.ts'
+import type { CallOptions, Connecting, ConnectOptions, Context, ContextInfo, ExecOptions, ExecResult, LinkStats } from '../../src/controller/api.ts'
 import type { Tree } from '../../src/cli/desk.ts'
+import { RametError } from '../../src/router/errors.ts'
 
 /** What a target of the fake tree does. Everything is optional: it connects, and prints nothing. */
 export interface FakeTarget {
-  connect?: () => Promise<void>
+  connect?: (options: ConnectOptions) => Promise<void>
   exec?: (command: string | string[], options: ExecOptions) => Promise<ExecResult<Buffer>>
   call?: (exported: string, args: unknown[], options: CallOptions) => unknown
   rtt?: number
   info?: ContextInfo
+  /** Read each time; by default 'connected'. */
+  state?: Context['state']
+  /** What its link carried; by default nothing. */
+  link?: Partial<LinkStats>
 }
 
 /** A controller in which the test decides what every target does, and which remembers what was asked of it. */
@@ -16,25 +22,64 @@ export class FakeTree implements Tree {
   open = 0
   mostOpen = 0
   closed = 0
+  /** Paths of contexts whose handle was closed, in order. */
+  readonly closedPaths: string[] = []
   closing: Promise<void> = Promise.resolve()
   readonly #targets: Record<string, FakeTarget>
+  readonly #paths = new Map<object, string[]>()
+  readonly #links = new Map<object, LinkStats>()
 
   constructor(targets: Record<string, FakeTarget>) {
     this.#targets = targets
   }
 
   connect(target: string, options: ConnectOptions): Connecting {
+    const address = parseTarget(target)
     this.connects.push({ target, options })
     this.open++
     this.mostOpen = Math.max(this.mostOpen, this.open)
-    const fake = this.#targets[target] ?? {}
-    const connected = (fake.connect?.() ?? Promise.resolve()).catch((error: unknown) => {
+    const path = [...this.pathOf(options.via), displayName(address)]
+    // A target can be meant by its path too, where its name stands at several places.
+    const fake = this.#targets[path.join(' > ')] ?? this.#targets[target] ?? {}
+    const hop = Promise.resolve(options.via).catch((cause: unknown) => {
+      throw new RametError('link-lost', `${path.join(' > ')} was lost with its hop`, { path, outcome: 'not-sent', cause })
+    })
+    const connected = hop.then(() => fake.connect?.(options)).catch((error: unknown) => {
       this.open--
       throw error
     })
     const actions = this.#actions(fake, connected, {})
-    const context = { ...actions, name: target, runtime: fake.info === undefined ? 'raw' : 'node', info: fake.info, ping: async () => fake.rtt ?? 1, close: async () => void this.open-- }
-    return Object.assign(connected.then(() => context as unknown as Context), actions) as unknown as Connecting
+    const context = {
+      ...actions, name: target, path,
+      get state() {
+        return fake.state ?? 'connected'
+      },
+      runtime: fake.info === undefined ? 'raw' : 'node', info: fake.info, ping: async () => fake.rtt ?? 1,
+      close: async () => {
+        this.open--
+        this.closedPaths.push(path.join(' > '))
+        this.#links.delete(context)
+      },
+    }
+    const opened = connected.then(() => {
+      this.#links.set(context, {
+        path, state: 'connected', from: path.at(-2) ?? 'controller', to: path.at(-1)!, transport: 'ssh2', rtt: undefined, bytesIn: 0, bytesOut: 0, framesIn: 0, framesOut: 0,
+        roundTrips: 0, modulesSent: 0, modulesReused: 0, codeBytes: 0, ...fake.link,
+      })
+      return context as unknown as Context
+    })
+    const connecting = Object.assign(opened, actions) as unknown as Connecting
+    this.#paths.set(connecting, path)
+    return connecting
+  }
+
+  /** Names down to a context that connect() has given out. */
+  pathOf(connecting: object | undefined): string[] {
+    return connecting === undefined ? [] : this.#paths.get(connecting)!
+  }
+
+  stats(): { links: LinkStats[] } {
+    return { links: [...this.#links.values()] }
   }
 
   async close(): Promise<void> {

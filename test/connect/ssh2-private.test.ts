@@ -5,8 +5,9 @@ import utils from 'ssh2/lib/protocol/utils.js'
 import keyParser from 'ssh2/lib/protocol/keyParser.js'
 import ssh2 from 'ssh2'
 import { describe, expect, it } from 'vitest'
-import { type ProtocolHandlers, type SshProtocol, createProtocol, cryptoReady, dataToSign, offeredAlgorithms, publicKeyRequest,
-  rekeying, sendIgnore, sendPublicKey } from '../../src/connect/ssh2-protocol.ts'
+import { type ProtocolHandlers, type SshProtocol, createProtocol, cryptoReady, dataToSign, hostSignature, offeredAlgorithms,
+  rekeying, sendIgnore, sendPublicKey, sessionId } from '../../src/connect/ssh2-protocol.ts'
+import { publicKeyRequest } from '../../src/connect/userauth.ts'
 import { newKey } from '../helpers/new-key.ts'
 
 /**
@@ -18,7 +19,7 @@ describe('what ramet relies on inside ssh2', () => {
   const pair = async (handlers: Partial<ProtocolHandlers> = {}, seen: Record<string, unknown[]> = {}) => {
     await cryptoReady
     const host = ssh2.utils.parseKey(newKey())
-    const events = { headers: [] as string[], exchanges: 0, verified: 0, serverExchanges: 0 }
+    const events = { headers: [] as string[], exchanges: 0, verified: 0, serverExchanges: 0, proofs: [] as [Buffer, Buffer][] }
     const make = Protocol as new (config: unknown) => SshProtocol & { rekey(): void }
     const note = (name: string) => (_: unknown, ...args: unknown[]): void => void (seen[name] ??= []).push(args)
     const server = new make({
@@ -31,7 +32,12 @@ describe('what ramet relies on inside ssh2', () => {
     const client = createProtocol({
       onWrite: (bytes) => toServer.push(Buffer.from(bytes)), onError: (error) => { throw error },
       onHeader: (header) => events.headers.push(header.versions.software), onHandshakeComplete: () => events.exchanges++,
-      hostVerifier: () => { events.verified++; return true }, messageHandlers: handlers as ProtocolHandlers,
+      hostVerifier: (blob) => {
+        events.verified++
+        events.proofs.push([Buffer.from(blob), hostSignature(client)])
+        return true
+      },
+      messageHandlers: handlers as ProtocolHandlers,
     })
     const toClient: Buffer[] = []
     const toServer: Buffer[] = []
@@ -73,7 +79,7 @@ describe('what ramet relies on inside ssh2', () => {
   it('onHeader, hostVerifier and onHandshakeComplete are called, in this order, once per exchange', async () => {
     const { flow, events } = await pair()
     flow()
-    expect(events).toEqual({ headers: ['test'], exchanges: 1, verified: 1, serverExchanges: 1 })
+    expect(events).toMatchObject({ headers: ['test'], exchanges: 1, verified: 1, serverExchanges: 1 })
   })
 
   it('_kexinit is defined exactly during a key exchange, and what is sent then comes after it', async () => {
@@ -100,6 +106,16 @@ describe('what ramet relies on inside ssh2', () => {
     flow()
     expect(client._kex.sessionID.equals(id)).toBe(true)
     expect(dataToSign(client, Buffer.of(1)).subarray(4, 4 + id.length).equals(id)).toBe(true)
+  })
+
+  it('_kex._sig is the server\'s signature over the session id while the verifier runs, and gone afterwards', async () => {
+    const { client, flow, events } = await pair()
+    flow()
+    const [blob, signature] = events.proofs[0] ?? []
+    const key = ssh2.utils.parseKey(`ssh-ed25519 ${blob?.toString('base64')}`) as ssh2.ParsedKey
+    expect(signature?.toString('latin1', 4, 15)).toBe('ssh-ed25519')
+    expect(key.verify(sessionId(client), signature?.subarray(19) ?? Buffer.alloc(0))).toBe(true)
+    expect([client._kex._sig, hostSignature(client).length]).toEqual([undefined, 0])
   })
 
   it('_packetRW.write and _authsQueue carry a publickey request of our own', async () => {

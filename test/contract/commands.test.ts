@@ -370,11 +370,13 @@ function contract(openLane: () => Promise<OpenLane>): void {
     })
 
     test('the command waits while nobody reads', async () => {
-      const child = spawnCommand(lane, 'i=0; while [ $i -lt 400 ]; do head -c 32768 /dev/zero; i=$((i+1)); done; echo finished >&2', {}, context)
+      const command = 'i=0; while [ $i -lt 400 ]; do head -c 32768 /dev/zero; i=$((i+1)); done; echo finished >&2'
+      const child = spawnCommand(lane, command, {}, context)
       let finished = false
       child.stderr.on('data', () => { finished = true })
       await new Promise((resolve) => child.stdout.once('readable', resolve))
-      await new Promise((resolve) => setTimeout(resolve, 500))
+      // Its twin, which is read, begins later and comes to its end.
+      expect((await bytes(command)).stdout).toHaveLength(400 * 32768)
       expect(finished).toBe(false)
       let size = 0
       for await (const chunk of child.stdout) size += (chunk as Buffer).length

@@ -7,7 +7,7 @@ import { settle } from '../helpers/test-clock.ts'
 
 const newTree = (): MemoryTree => new MemoryTree({ logger: pino({ level: 'silent' }) })
 const code = (promise: Promise<unknown>): Promise<unknown> => promise.then(() => 'ok', (error: { code: string }) => error.code)
-const cores = (tree: MemoryTree): number => tree.controller['cores'].size
+const cores = (tree: MemoryTree): number => tree.controller['contexts'].cores.size
 
 describe('two handles on one context', () => {
   test('share one connection, and it ends with the last of them', async () => {
@@ -168,7 +168,7 @@ test('ten thousand calls and pings leave nothing behind that grows', async () =>
   await Promise.all(Array.from({ length: 100 }, () => web.ping()))
   expect(tree.channels).toBe(0)
   expect(tree.budgets('web1')).toEqual({ down: 0, up: 65_536 })
-  expect(tree.controller['cores'].values().next().value?.['near']?.['pings']['waiting']).toEqual([])
+  expect(tree.controller['contexts'].cores.values().next().value?.['near']?.['pings']['waiting']).toEqual([])
   // The log's channel and liveness, at both ends, and nothing else.
   expect(tree.clock.pending).toBeLessThanOrEqual(2)
   expect(await tree.leftovers()).toEqual(NOTHING_LEFT)

@@ -260,7 +260,7 @@ describe('nothing dies of being busy', () => {
       const controller = new ramet.Controller({ logger: quiet })
       // Only the controller watches with this short limit: the target's own would be over.
       const context = await controller.connect('local:', { keepalive: { interval: 60_000, count: 1 } })
-      const core = [...controller.cores.values()][0]
+      const core = [...controller.contexts.cores.values()][0]
       core.near.link.watch({ interval: 100, count: 1 })
       for (let i = 0; i < 5; i++) {
         await new Promise((resolve) => setTimeout(resolve, 130 + 40 * i))

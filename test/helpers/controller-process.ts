@@ -11,9 +11,9 @@ export interface ControllerProcesses extends Disposable {
   readonly home: string
   /**
    * Runs the body of an async function: `ramet` is what the package exports, `say` writes a line that `said` waits for, and `args`
-   * is what was given.
+   * is what was given. `input` is what it finds on its stdin.
    */
-  start(body: string, args?: Record<string, unknown>): ControllerProcess
+  start(body: string, args?: Record<string, unknown>, input?: string): ControllerProcess
 }
 
 export interface ControllerProcess {
@@ -42,7 +42,7 @@ export async function controllerProcesses(): Promise<ControllerProcesses> {
   let scripts = 0
   return {
     home,
-    start(body, args = {}) {
+    start(body, args = {}, input) {
       const script = join(folder, `script-${scripts++}.mjs`)
       writeFileSync(script, [
         `import * as ramet from ${JSON.stringify(bundle)}`,
@@ -52,7 +52,8 @@ export async function controllerProcesses(): Promise<ControllerProcesses> {
         `const quiet = pino({ level: 'silent' })`,
         body,
       ].join('\n'))
-      const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], HOME: home } })
+      const child = spawn(process.execPath, [script], { stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], HOME: home } })
+      child.stdin?.end(input)
       running.add(child)
       return watch(child, () => running.delete(child))
     },

@@ -54,12 +54,12 @@ export class MemoryTree {
 
   /** Channels open at the controller, other than the logs of contexts. */
   get channels(): number {
-    return this.controller['router'].openChannels - this.controller['cores'].size
+    return this.controller['router'].openChannels - this.controller['contexts'].cores.size
   }
 
   /** Bytes of the budgets of a context's link that are in use. */
   budgets(name: string): { down: number; up: number } {
-    for (const core of this.controller['cores'].values()) {
+    for (const core of this.controller['contexts'].cores.values()) {
       const link = core['near']?.link
       if (core.path.at(-1) === name && link !== undefined) return { down: link.down.used, up: link.up.used }
     }
@@ -77,13 +77,13 @@ export class MemoryTree {
   /** Closes everything and says what is left. */
   async leftovers(): Promise<Leftovers> {
     const closed = this.controller.close()
-    for (let turn = 0; turn < 100 && this.controller['cores'].size > 0; turn++) await this.pass(100)
+    for (let turn = 0; turn < 100 && this.controller['contexts'].cores.size > 0; turn++) await this.pass(100)
     await closed
     for (const target of this.targets.values()) target.stub?.end(0)
     await this.pass(5000)
     return {
-      contexts: this.controller['cores'].size,
-      pooled: this.controller['pool'].size,
+      contexts: this.controller['contexts'].cores.size,
+      pooled: this.controller['contexts'].pool.size,
       channels: this.controller['router'].openChannels,
       timers: this.clock.pending,
     }

@@ -5,7 +5,7 @@ import { run } from '../../src/modules/exec.ts'
 import type { ServiceChannel, ServiceHost } from '../../src/modules/service.ts'
 import { RametError } from '../../src/router/errors.ts'
 
-/** Bytes under way in each direction before a sender has to wait: small, so that flow control is what is tested. */
+/** Bytes under way in each direction of a channel before a sender has to wait: small, so that flow control is what is tested. */
 const WINDOW = 256 * 1024
 
 /** A host whose process table remembers what is in it. */
@@ -33,9 +33,14 @@ export class ServiceLane implements CommandLane {
     pid.promise.catch(() => {})
     ended.promise.catch(() => {})
     let over = false
+    let outFlight = 0
     let outFull = false
     let inFlight = 0
     let inFull = false
+    const count = (bytes: number): void => {
+      outFlight += bytes
+      this.unconsumed += bytes
+    }
     const later = (action: () => void) => setImmediate(() => { if (!over) action() })
     const finish = (action: () => void) => setImmediate(() => {
       if (over) return
@@ -46,16 +51,16 @@ export class ServiceLane implements CommandLane {
       onMessage: undefined, onEnd: undefined, onReset: undefined, onWritable: undefined,
       send: (message) => {
         if (message.length > 32 * 1024) throw new Error(`a message of ${message.length} bytes`)
-        this.unconsumed += message.length - 1
+        count(message.length - 1)
         this.most = Math.max(this.most, this.unconsumed)
         later(() => {
           const bytes = message.subarray(1)
           if (message[0] === EXEC_TAG.started) {
-            this.unconsumed -= bytes.length
+            count(-bytes.length)
             pid.resolve(Buffer.from(bytes).readUInt32LE(0))
           } else running.onOutput?.(message[0] === EXEC_TAG.stdout ? 'stdout' : 'stderr', bytes)
         })
-        outFull = this.unconsumed > WINDOW
+        outFull = outFlight > WINDOW
         return !outFull
       },
       end: (value) => finish(() => ended.resolve(value as CommandEnd)),
@@ -82,8 +87,8 @@ export class ServiceLane implements CommandLane {
     const running: RunningCommand = {
       onOutput: undefined, onWritable: undefined, pid: pid.promise, ended: ended.promise,
       consumed: (bytes) => {
-        this.unconsumed -= bytes
-        if (outFull && this.unconsumed < WINDOW) {
+        count(-bytes)
+        if (outFull && outFlight < WINDOW) {
           outFull = false
           later(() => channel.onWritable?.())
         }

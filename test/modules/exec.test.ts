@@ -234,7 +234,7 @@ describe('waiting shells', () => {
   })
 
   test('end by themselves after 30 s without a command', async () => {
-    const pipes = await stocked(4)
+    const pipes = await stocked(6)
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     const host = testHost()
     const shells = new WarmShells({ cwd: '/', env: process.env, processes: host.processes, pipes })
@@ -254,12 +254,12 @@ describe('waiting shells', () => {
 
   test('end when the stub does: their stdin is all that keeps them', async () => {
     const host = testHost()
-    const pipes = await stocked(4)
+    const pipes = await stocked(6)
     const shells = new WarmShells({ cwd: '/', env: process.env, processes: host.processes, pipes })
     shells.started()
     shells.ended()
     await until(() => host.groups.size === 2)
-    shells.become('exit\n')?.stdout.resume()
+    shells.become('exit\n')?.stdout.release()
     shells.close()
     await until(() => host.groups.size <= 1)
     expect(host.groups.size).toBeLessThanOrEqual(1)

@@ -25,7 +25,7 @@ export const callCommand: Command = {
     'ramet call FILE --list shows what would leave this machine and contacts nobody.',
   ],
   examples: ['ramet call tasks.ts diskUsage \'"/var"\' -t web1,web2', 'ramet call tasks.ts --list'],
-  options: [...TARGET_OPTIONS, 'list'],
+  options: [...TARGET_OPTIONS, 'fold', 'list'],
 
   async run(desk, words, flags) {
     const [name, exported, ...jsonWords] = words

@@ -25,7 +25,7 @@ export const pingCommand: Command = {
         const context = await connecting
         const connect = clock.now() - from
         const rtt = await context.ping(flags.timeout === undefined ? { signal } : { signal, timeout: milliseconds(flags.timeout) })
-        return { kind: 'ping', rtt, connect, runtime: context.runtime, info: context.info }
+        return { kind: 'ping', ping: { rtt, connect, runtime: context.runtime, info: context.info } }
       },
     })
   },

@@ -17,8 +17,8 @@ export const runCommand: Command = {
     'One word is a line for /bin/sh there; @FILE takes it from a file here, - from stdin.',
     'Several words are a program and its arguments, which no shell sees: ramet run -t web1 -- ls -l "my file"',
   ],
-  examples: ["ramet run 'uptime' -t web1,web2", "ramet run 'df -h /' -t web[01-20] -c 10", 'ramet run @install.sh -t @hosts.txt --timeout 300 --format json'],
-  options: [...TARGET_OPTIONS, 'cwd', 'env', 'stdin'],
+  examples: ["ramet run 'uptime' -t web1,web2", "ramet run 'uname -r' -t web[01-20] --via bastion -b", "ramet run 'df -h /' -t web[01-20] -c 10", 'ramet run @install.sh -t @hosts.txt --timeout 300 --format json'],
+  options: [...TARGET_OPTIONS, 'fold', 'cwd', 'env', 'stdin'],
 
   async run(desk, words, flags) {
     const command = await readCommand(desk, words, flags)
@@ -44,7 +44,7 @@ async function readCommand(desk: Desk, words: readonly string[], flags: Flags): 
   if (others.length > 0) return [...words]
   const text = await commandText(desk, first)
   if (text.trim() === '') throw usageError('the command is empty')
-  const readers = [first === '-', flags.stdin === '-', flags.targets?.some((list) => list.split(',').includes('-')) === true]
+  const readers = [first === '-', flags.stdin === '-', flags.targets?.some((list) => list.split(/[,\s]/).includes('-')) === true]
   if (readers.filter(Boolean).length > 1) throw usageError('stdin can be read for one purpose only: the command, --stdin or the targets')
   return text
 }

@@ -1,8 +1,11 @@
 import { inspect } from 'node:util'
-import type { Body, Cause, Failure, TargetResult, Verdict } from '../outcome.ts'
+import type { Body, Cause, Failure, Pinged, TargetResult, Verdict } from '../outcome.ts'
 import type { Sink } from '../sink.ts'
+import type { TreeNode } from '../tree-node.ts'
+import type { Branches } from './draw-tree.ts'
 import type { LogRecord, Reporter } from './reporter.ts'
 import type { Paint } from './paint.ts'
+import { ASCII, drawTree } from './draw-tree.ts'
 import { duration } from './duration.ts'
 import { decode, visible, visibleLine } from './escape.ts'
 import { wholeLines } from './pieces.ts'
@@ -19,9 +22,11 @@ export class HumanReporter implements Reporter {
   readonly #stdout: Sink
   readonly #paint: Paint
   readonly #log: (record: LogRecord) => void
+  readonly #branches: Branches
 
-  constructor(stdout: Sink, paint: Paint, log: (record: LogRecord) => void) {
+  constructor(stdout: Sink, paint: Paint, log: (record: LogRecord) => void, branches: Branches = ASCII) {
     this.#stdout = stdout
+    this.#branches = branches
     this.#paint = paint
     this.#log = log
   }
@@ -38,6 +43,8 @@ export class HumanReporter implements Reporter {
   result(result: TargetResult): void {
     // Nothing happened there; the summary names them together.
     if (result.verdict === 'cancelled' && result.failure?.outcome === 'not-sent') return
+    // The drawing says it.
+    if (result.body?.kind === 'tree' && result.failure === undefined) return
     this.#stdout.write(this.#header(result))
     if (result.body !== undefined) this.#body(result.body)
     if (result.failure !== undefined && result.failure.code !== 'exec-failed') this.#stdout.write(this.#failure(result.failure))
@@ -47,11 +54,15 @@ export class HumanReporter implements Reporter {
     this.#log(record)
   }
 
+  nodes(nodes: readonly TreeNode[]): void {
+    this.#stdout.write(`${drawTree(nodes, this.#branches).join('\n')}\n`)
+  }
+
   end(): void {}
 
   #header({ target, verdict, failure, body, took }: TargetResult): string {
     const why = failure?.code === 'exec-failed' ? `: ${visibleLine(exitText(failure, body))}` : ''
-    const ping = body?.kind === 'ping' ? `: ${pingText(body)}` : ''
+    const ping = body?.kind === 'ping' ? `: ${pingText(body.ping)}` : ''
     return `${this.#paint.bold(visibleLine(target))}: ${this.#verdict(verdict)}${why}${ping} ${this.#paint.dim(`(${duration(took)})`)}\n`
   }
 
@@ -101,7 +112,7 @@ function exitText({ message }: Failure, body: Body | undefined): string {
   return signal !== null ? `ended by ${signal}` : `exit code ${exitCode ?? 'unknown'}`
 }
 
-function pingText({ rtt, runtime, info }: Body & { kind: 'ping' }): string {
+function pingText({ rtt, runtime, info }: Pinged): string {
   const node = info === undefined ? 'no stub' : `Node ${info.nodeVersion.replace(/^v/, '')} on ${info.platform}-${info.arch}`
   return visibleLine(`${rtt.toFixed(2)} ms, ${runtime}, ${node}`)
 }

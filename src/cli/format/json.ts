@@ -1,15 +1,17 @@
 import type { Summary, TargetResult } from '../outcome.ts'
 import type { Sink } from '../sink.ts'
+import type { TreeNode } from '../tree-node.ts'
 import type { LogRecord, Reporter, RunStart } from './reporter.ts'
 import { seconds } from './duration.ts'
 import { visibleJson } from './escape.ts'
-import { jsonStatus, jsonValue } from './value.ts'
+import { jsonStatus, jsonValue, nodeFields } from './value.ts'
 
 /** One document, in Bolt's shape. Items are written as they come, so the text is JSON once it has ended. */
 export class JsonReporter implements Reporter {
   readonly #stdout: Sink
   readonly #log: (record: LogRecord) => void
   #items = 0
+  #nodes: readonly TreeNode[] | undefined
 
   constructor(stdout: Sink, log: (record: LogRecord) => void) {
     this.#stdout = stdout
@@ -35,7 +37,12 @@ export class JsonReporter implements Reporter {
     this.#log(record)
   }
 
+  nodes(nodes: readonly TreeNode[]): void {
+    this.#nodes = nodes
+  }
+
   end(summary: Summary): void {
-    this.#stdout.write(`\n],\n"target_count": ${summary.targets}, "elapsed_time": ${seconds(summary.took)} }\n`)
+    const nodes = this.#nodes?.map((node) => visibleJson(JSON.stringify(nodeFields(node)))).join(',\n')
+    this.#stdout.write(`\n],\n${nodes === undefined ? '' : `"nodes": [\n${nodes}\n],\n`}"target_count": ${summary.targets}, "elapsed_time": ${seconds(summary.took)} }\n`)
   }
 }

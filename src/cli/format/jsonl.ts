@@ -1,11 +1,12 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Summary, TargetResult } from '../outcome.ts'
 import type { Sink } from '../sink.ts'
+import type { TreeNode } from '../tree-node.ts'
 import type { LogRecord, Reporter, RunStart } from './reporter.ts'
 import { seconds } from './duration.ts'
 import { visibleJson } from './escape.ts'
 import { plain } from './plain.ts'
-import { jsonStatus, jsonValue } from './value.ts'
+import { jsonStatus, jsonValue, nodeFields } from './value.ts'
 
 /** One event per line, written as it happens. `v` changes when a program that reads version 1 would break. */
 export class JsonlReporter implements Reporter {
@@ -39,6 +40,10 @@ export class JsonlReporter implements Reporter {
 
   log({ target, level, message }: LogRecord): void {
     this.#write('log', target, { level, message })
+  }
+
+  nodes(nodes: readonly TreeNode[]): void {
+    for (const node of nodes) this.#write('node', undefined, nodeFields(node))
   }
 
   end({ targets, counts, took, exitCode }: Summary): void {

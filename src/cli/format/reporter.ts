@@ -1,7 +1,8 @@
 import type { Summary, TargetResult } from '../outcome.ts'
+import type { TreeNode } from '../tree-node.ts'
 
 export interface RunStart {
-  /** 'run', 'call', 'ping'. */
+  /** 'run', 'call', 'ping', 'tree'. */
   command: string
   /** What runs: the command's text, 'FILE EXPORT'. */
   object: string
@@ -23,5 +24,7 @@ export interface Reporter {
   item(target: string, value: unknown): void
   result(result: TargetResult): void
   log(record: LogRecord): void
+  /** Every context that was seen, the controller first, each behind its parent. Called once at most, right before the end. */
+  nodes(nodes: readonly TreeNode[]): void
   end(summary: Summary): void
 }

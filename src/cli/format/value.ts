@@ -1,4 +1,6 @@
+import type { ContextInfo, LinkStats } from '../../controller/api.ts'
 import type { Body, Cause, Failure, TargetResult } from '../outcome.ts'
+import type { TreeNode } from '../tree-node.ts'
 import { decode } from './escape.ts'
 import { isUtf8 } from 'node:buffer'
 import { plain } from './plain.ts'
@@ -19,12 +21,9 @@ export function jsonStatus(result: TargetResult): 'success' | 'failure' {
 function bodyFields(body: Body): Record<string, unknown> {
   if (body.kind === 'call') return { result: plain(body.value) }
   if (body.kind === 'stream') return body.items === undefined ? { items: body.count } : { result: plain(body.items) }
-  if (body.kind === 'ping') {
-    const { rtt, connect, runtime, info } = body
-    return {
-      rtt_ms: round(rtt), connect_ms: round(connect), runtime,
-      ...(info === undefined ? {} : { node_version: info.nodeVersion, platform: info.platform, arch: info.arch, hostname: info.hostname, pid: info.pid }),
-    }
+  if (body.kind === 'ping' || body.kind === 'tree') {
+    const { rtt, connect, runtime, info } = body.ping
+    return { rtt_ms: round(rtt), connect_ms: round(connect), runtime, ...infoFields(info) }
   }
   const { stdout, stderr, output, exitCode, signal, truncated, duration } = body.result
   return {
@@ -36,6 +35,30 @@ function bodyFields(body: Body): Record<string, unknown> {
     ...(isUtf8(stderr) ? {} : { stderr_base64: stderr.toString('base64') }),
     duration: seconds(duration),
   }
+}
+
+/** A context of `ramet tree`. */
+export function nodeFields({ path, isTarget, state, runtime, info, ping, jump, link, failure }: TreeNode): Record<string, unknown> {
+  return {
+    name: path.at(-1) ?? 'controller', path, target: isTarget, state,
+    ...(runtime === undefined ? {} : { runtime }), ...infoFields(info),
+    ...(ping === undefined ? {} : { rtt_ms: round(ping) }),
+    ...(jump === undefined ? {} : { jump }),
+    ...(link === undefined ? {} : { link: linkFields(link) }),
+    ...(failure === undefined ? {} : { _error: errorFields(failure, undefined) }),
+  }
+}
+
+function linkFields({ transport, rtt, bytesIn, bytesOut, framesIn, framesOut, modulesSent, modulesReused, codeBytes }: LinkStats): Record<string, unknown> {
+  return {
+    transport, ...(rtt === undefined ? {} : { rtt_ms: round(rtt) }), bytes_in: bytesIn, bytes_out: bytesOut, frames_in: framesIn, frames_out: framesOut,
+    modules_sent: modulesSent, modules_reused: modulesReused, code_bytes: codeBytes,
+  }
+}
+
+function infoFields(info: ContextInfo | undefined): Record<string, unknown> {
+  if (info === undefined) return {}
+  return { node_version: info.nodeVersion, platform: info.platform, arch: info.arch, hostname: info.hostname, pid: info.pid }
 }
 
 /** Kinds and issue codes are Bolt's where Bolt has one, for programs that match on them. */

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Summary, TargetResult } from '../outcome.ts'
 import type { Sink } from '../sink.ts'
+import type { TreeNode } from '../tree-node.ts'
 import type { LogRecord, Reporter, RunStart } from './reporter.ts'
 import { duration } from './duration.ts'
 import { visibleLine } from './escape.ts'
@@ -49,6 +50,10 @@ export class WithStatus implements Reporter {
 
   log(record: LogRecord): void {
     this.line.aside(() => this.#inner.log(record))
+  }
+
+  nodes(nodes: readonly TreeNode[]): void {
+    this.line.aside(() => this.#inner.nodes(nodes))
   }
 
   end(summary: Summary): void {

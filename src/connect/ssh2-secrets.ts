@@ -1,0 +1,78 @@
+import { RametError, isRametError } from '../router/errors.ts'
+import { printable } from './ssh2-auth-text.ts'
+
+export interface PromptRequest {
+  kind: 'password' | 'passphrase' | 'interactive' | 'become'
+  path: string[]
+  text: string
+}
+export type Prompt = (request: PromptRequest) => Promise<string>
+
+/** Questions to a person per login, as OpenSSH's NumberOfPasswordPrompts. */
+const MAX_PROMPTS = 3
+
+/** What a login may have to say beside keys: a password that was given, used once, and the answers of a person. */
+export class Secrets {
+  private readonly name: string
+  private readonly prompt: Prompt | undefined
+  private password: string | (() => Promise<string>) | undefined
+  private readonly asking: () => () => void
+  private prompts = 0
+
+  /** `password` as a function is called when the server wants one. `asking`: a person is asked, until the function returned is called. */
+  constructor(name: string, password: string | (() => Promise<string>) | undefined, prompt: Prompt | undefined, asking: () => () => void) {
+    this.name = name
+    this.password = password
+    this.prompt = prompt
+    this.asking = asking
+  }
+
+  /** There is a password that nobody has seen. */
+  get given(): boolean {
+    return this.password !== undefined
+  }
+
+  /** There is a person, whose patience is not over. */
+  get person(): boolean {
+    return this.prompt !== undefined && this.prompts < MAX_PROMPTS
+  }
+
+  /** The password that was given, once, or else what a person types. Rejects with the RametError that ends the login. */
+  async takePassword(): Promise<string> {
+    const { password } = this
+    this.password = undefined
+    if (password === undefined) return this.ask('password', `Password for ${this.name}: `)
+    return typeof password === 'string' ? password : this.waitFor(password)
+  }
+
+  /** The answers to one round of questions; undefined where there is nobody to ask. Rejects as takePassword does. */
+  async answers(text: string, questions: readonly { prompt: string; echo: boolean }[]): Promise<string[] | undefined> {
+    const answers: string[] = []
+    for (const { prompt, echo } of questions) {
+      // One hidden question is a password in other clothes; the one we were given is used once.
+      if (this.given && questions.length === 1 && !echo) answers.push(await this.takePassword())
+      else if (this.prompt === undefined) return undefined
+      else answers.push(await this.ask('interactive', [printable(text), printable(prompt)].filter((part) => part !== '').join('\n')))
+    }
+    return answers
+  }
+
+  private ask(kind: 'password' | 'interactive', text: string): Promise<string> {
+    const { prompt } = this
+    this.prompts++
+    return this.waitFor(() => (prompt === undefined ? Promise.reject(new Error('nobody can be asked')) : prompt({ kind, path: [this.name], text })))
+  }
+
+  private async waitFor(answer: () => Promise<string>): Promise<string> {
+    const over = this.asking()
+    try {
+      return await answer()
+    } catch (error) {
+      throw isRametError(error) ? error : new RametError('prompt-needed', `${this.name}: the prompt gave no answer`, {
+        stage: 'auth', path: [this.name], outcome: 'not-sent', cause: error, hint: 'Answer the prompt, or give a key.',
+      })
+    } finally {
+      over()
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import type { Clock } from '../base/clock.ts'
+
+/** A connection whose server may fall silent. */
+export interface Watched {
+  /** Bytes received so far. */
+  bytesIn(): number
+  /** Makes the server say something. */
+  ask(): void
+  /** It has said nothing for too long. */
+  silent(): void
+}
+
+/**
+ * Asks a server that has been silent for `interval` ms, and gives it up when it has left `count` such questions unanswered.
+ * Intervals are counted, not measured: a process that stood still finds a server that still answers. Returns what ends it.
+ */
+export function watchServer(clock: Clock, { interval, count }: { interval: number; count: number }, watched: Watched): () => void {
+  let heard = watched.bytesIn()
+  let unanswered = 0
+  const look = (): void => {
+    const before = heard
+    heard = watched.bytesIn()
+    if (heard !== before) unanswered = 0
+    else if (unanswered === count) return watched.silent()
+    else {
+      unanswered++
+      watched.ask()
+    }
+    cancel = clock.after(interval, look)
+  }
+  let cancel = clock.after(interval, look)
+  return () => cancel()
+}

@@ -1,0 +1,143 @@
+import type { Clock } from '../base/clock.ts'
+import { displayName, parseTarget } from '../connect/target.ts'
+import { RametError } from '../router/errors.ts'
+import type { Link } from '../router/link.ts'
+import { ROOT } from '../router/protocol.ts'
+import type { ConnectOptions } from './api.ts'
+import { coreOf, latest } from './context.ts'
+import type { CoreHome, CoreOptions } from './core-options.ts'
+import { ContextCore } from './core.ts'
+import { Interpreters } from './interpreters.ts'
+import { Isolation } from './isolation.ts'
+import type { HopWay } from './hop-way.ts'
+import { poolKey } from './pool-key.ts'
+import { hopWay } from './reach-hop.ts'
+import type { ReachContext } from './reach-context.ts'
+import type { reach } from './reach.ts'
+import { Reconnects } from './reconnects.ts'
+
+/** Default of ConnectOptions.timeout, ms. */
+const CONNECT_TIMEOUT = 30_000
+
+export interface ContextsOptions {
+  home: CoreHome
+  clock: Clock
+  /** Opens the connection to an address. */
+  reach: typeof reach
+  /** What every context's reach may use beside its own. */
+  shared: Pick<ReachContext, 'book' | 'jumps'>
+  prompt: ConnectOptions['prompt']
+  /** Interpreters on one machine at most. */
+  interpreters: number
+}
+
+type Waiting = [signal: AbortSignal, prompting: (now: boolean) => void, unfinished: (work: Promise<unknown>) => void]
+
+/** All contexts of a controller: which are there, which are equal, what each hangs on. */
+export class Contexts {
+  readonly cores = new Map<number, ContextCore>()
+  readonly pool = new Map<string, ContextCore>()
+  private readonly options: ContextsOptions
+  private readonly interpreters: Interpreters
+  private readonly reconnects: Reconnects
+  private nextId = ROOT + 1
+
+  constructor(options: ContextsOptions) {
+    this.options = options
+    this.interpreters = new Interpreters(options.interpreters, options.home.router)
+    this.reconnects = new Reconnects(options.clock, options.home.book)
+  }
+
+  /** The context for a target: one that is open or opening when there is an equal one, else a new one. */
+  open(target: string, options: ConnectOptions): ContextCore {
+    const { via, ...rest } = options
+    const parent = via === undefined ? undefined : this.known(via, target, 'via')
+    if (parent !== undefined && rest.jump !== undefined) throw viaAndJump(target)
+    const jump = typeof rest.jump === 'object' ? `#${this.known(rest.jump, target, 'jump').id}` : rest.jump
+    // Two handles on one hop are the same way.
+    const key = rest.fresh === true ? undefined : poolKey(parent === undefined ? target : `${parent.id} ${target}`, { ...rest, ...(jump === undefined ? {} : { jump }) })
+    const pooled = key === undefined ? undefined : this.pool.get(key)
+    // One that is going down is no use to anybody new.
+    if (pooled !== undefined && pooled.state !== 'lost' && pooled.state !== 'closed') return pooled
+    const core = this.make(target, rest, parent)
+    if (key !== undefined) this.pool.set(key, core)
+    return core
+  }
+
+  /** A fresh process of a context's own Node, below that context. */
+  process(parent: ContextCore, keepalive: CoreOptions['keepalive']): ContextCore {
+    const way = async (): Promise<HopWay> => ({ target: { kind: 'process' }, answer: () => undefined, close: () => {} })
+    const path = [...parent.path, 'isolated']
+    return this.add({ name: 'isolated', path, runtime: 'node', keepalive, timeout: CONNECT_TIMEOUT, parent, hopWay: way }, parent)
+  }
+
+  ended(id: number): void {
+    const core = this.cores.get(id)
+    this.cores.delete(id)
+    if (core !== undefined) this.interpreters.ended(core)
+    if (core !== undefined) for (const other of this.cores.values()) other.children.jumps.delete(core)
+    for (const [key, pooled] of this.pool) if (pooled.id === id) this.pool.delete(key)
+  }
+
+  /** The context at the other end of a link. */
+  at(link: Link): ContextCore | undefined {
+    for (const core of this.cores.values()) if (core.owns(link)) return core
+    return undefined
+  }
+
+  async close(): Promise<void> {
+    this.reconnects.close()
+    await Promise.all([...this.cores.values()].map((core) => core.close()))
+  }
+
+  private make(target: string, options: ConnectOptions, parent: ContextCore | undefined): ContextCore {
+    const { clock, shared, reach, prompt } = this.options
+    const address = parseTarget(target)
+    const name = displayName(address)
+    const path = [...(parent?.path ?? []), name]
+    const reached = ([signal, prompting, unfinished]: Waiting): ReachContext => ({ ...shared, name, path, clock, signal, prompting, unfinished })
+    const withPrompt = { ...options, prompt: options.prompt ?? prompt }
+    const sameMachine = address.kind !== 'ssh' ? parent : undefined
+    const core = this.add({
+      name: target,
+      path,
+      runtime: options.runtime ?? 'auto',
+      node: options.node,
+      keepalive: options.keepalive,
+      timeout: options.timeout ?? CONNECT_TIMEOUT,
+      reach: (...waiting) => reach(address, withPrompt, reached(waiting)),
+      parent,
+      hopWay: parent === undefined ? undefined : (...waiting) => hopWay(address, withPrompt, reached(waiting)),
+    }, sameMachine)
+    const { reconnect, jump } = options
+    if (typeof jump === 'object') this.known(jump, target, 'jump').children.jumps.add(core)
+    if (reconnect !== undefined && reconnect !== false) {
+      const make = (): ContextCore => this.make(target, options, parent === undefined ? undefined : latest(parent))
+      core.onLost = (cause, connecting) => this.reconnects.lost(core, cause, connecting, reconnect === true ? {} : reconnect, make)
+    }
+    return core
+  }
+
+  /** `beside`: the context on whose machine it will be. */
+  private add(options: Omit<CoreOptions, 'id'>, beside: ContextCore | undefined): ContextCore {
+    if (beside !== undefined) this.interpreters.makeRoom(beside)
+    const core = new ContextCore(this.options.home, { ...options, id: this.nextId++ })
+    this.interpreters.begun(core, beside)
+    core.processes = new Isolation(() => this.process(core, options.keepalive))
+    this.cores.set(core.id, core)
+    return core
+  }
+
+  /** The context that an option of a target names. Throws RametError when it is none of this controller's. */
+  known(handle: object, target: string, option: 'via' | 'jump'): ContextCore {
+    const core = coreOf(handle)
+    if (core !== undefined && this.cores.get(core.id) === core) return core
+    const hint = 'Take a context that this controller has connected and not closed.'
+    throw new RametError('usage', `${target}: ${option} is no open context of this controller`, { outcome: 'not-sent', hint })
+  }
+}
+
+function viaAndJump(target: string): RametError {
+  return new RametError('usage', `${target}: via and jump are two ways`, {
+    outcome: 'not-sent', hint: 'To jump through a machine behind a hop, connect that machine via the hop, and give its context as jump.' })
+}

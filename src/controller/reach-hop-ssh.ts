@@ -1,0 +1,46 @@
+import { basename } from 'node:path'
+import type { HopSshTarget } from '../connect/hop.ts'
+import { withJump } from '../connect/jump-route.ts'
+import { resolveSshConfig } from '../connect/ssh-config.ts'
+import type { TargetAddress } from '../connect/target.ts'
+import { RametError } from '../router/errors.ts'
+import type { ConnectOptions } from './api.ts'
+import type { HopWay } from './hop-way.ts'
+import type { ReachContext } from './reach-context.ts'
+import { SignGuard } from './sign-guard.ts'
+import { type SshLogin, sshLogin } from './ssh-login.ts'
+
+type SshAddress = Extract<TargetAddress, { kind: 'ssh' }>
+
+/** SSH from a hop, with the configuration, the known_hosts and the keys of this machine: the hop is told where to, and asks. */
+export async function hopWayBySsh2(address: SshAddress, options: ConnectOptions, context: ReachContext): Promise<HopWay> {
+  const config = await resolveSshConfig(address.host, { user: address.user, port: address.port, configFile: options.sshConfig, signal: context.signal })
+  // How TCP gets there from here is of no use on the hop, which has its own way.
+  const needs = withJump(config.needsOpenSsh)
+  if (needs.length > 0) {
+    throw new RametError('config-invalid', `${context.name}: the SSH configuration asks for ${needs.join(', ')}, which ssh2 on a hop cannot do`, {
+      stage: 'resolve', path: context.path, outcome: 'not-sent', hint: 'Take transport openssh, which uses the hop\'s own ssh, or another configuration (sshConfig).' })
+  }
+  const login = await sshLogin(config, options, context, true)
+  const guard = new SignGuard(login, context.path, (level, fields, text) => context.book.write(level, fields, text))
+  const close = (): void => {
+    guard.close()
+    login.close()
+  }
+  return { target: hopSshTarget(login), answer: (question) => guard.answer(question), close }
+}
+
+/** What a hop gets to know of a login: no secret, no private key. */
+export function hopSshTarget({ host, port, user, keys, password, prompt, hostKeyAlgorithms, kex, cipher, hmac }: SshLogin): HopSshTarget {
+  return {
+    kind: 'ssh', host, port, user,
+    // For messages the last part of a path will do: the rest is nobody's business there.
+    keys: keys.map(({ publicBlob, type, comment, local }) => ({ publicBlob, type, comment: basename(comment).slice(0, 64), local })),
+    password: password !== undefined,
+    prompt: prompt !== undefined,
+    hostKeyAlgorithms: [...hostKeyAlgorithms],
+    kex: kex === undefined ? undefined : [...kex],
+    cipher: cipher === undefined ? undefined : [...cipher],
+    hmac: hmac === undefined ? undefined : [...hmac],
+  }
+}

@@ -1,0 +1,191 @@
+import { joinBytes } from '../base/bytes.ts'
+import { deferred } from '../base/deferred.ts'
+import { Queue } from '../base/queue.ts'
+import { tcpError } from '../connect/tcp.ts'
+import type { Channel, ChannelHandler } from '../router/channel.ts'
+import { decode, encode } from '../router/codec.ts'
+import { isRametError, RametError } from '../router/errors.ts'
+import { PIPE_LOW_WATER, type Pipe, type PipeSink } from '../router/pipe.ts'
+import { ANSWER, OPEN_KIND } from '../router/protocol.ts'
+import type { Router } from '../router/router.ts'
+import type { Hop } from './hop-way.ts'
+import { ownModule } from './stub-image.ts'
+
+/** Unsent bytes that do not wait for the end of the tick. */
+const FLUSH_AT = 32 * 1024
+
+/** Opens a TCP connection from the machine of a context with an interpreter. Rejects with a RametError that names both. */
+export async function dialFrom(hop: Hop, router: Router, host: string, port: number, signal: AbortSignal): Promise<Pipe> {
+  const name = hop.path.join(' > ')
+  const pipe = new TcpPipe((wire) => {
+    const error = hop.remoteError(wire)
+    // What the engine there refused keeps its code; what connect() threw is a cause with the operating system's.
+    if (isRametError(error) && error.code !== 'remote-error') return error
+    return tcpError({ host, port, name }, 'tcp', (error.cause ?? error) as NodeJS.ErrnoException)
+  })
+  const abort = (): void => pipe.fail(signal.reason as Error)
+  if (signal.aborted) throw signal.reason as Error
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    const message = encode([OPEN_KIND.SERVICE, hop.ship(ownModule('tcp')), 'dial', [host, port]])
+    pipe.attach(router.open(hop.id, message, pipe.handler, false, false))
+    await pipe.connected
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+  return pipe
+}
+
+/**
+ * A TCP connection of another machine, over a channel to our module there. What comes in while nobody takes it is held, and
+ * not granted again: the channel's window bounds it. What waits for credit counts as pending.
+ */
+export class TcpPipe implements Pipe {
+  state: 'opening' | 'open' | 'over' = 'opening'
+  bytesIn = 0
+  bytesOut = 0
+  /** Resolves when the other machine has connected; rejects when it cannot. */
+  readonly connected: Promise<void>
+  readonly handler: ChannelHandler = {
+    message: (bytes, credit) => this.received(bytes, credit),
+    end: (bytes) => this.ended(bytes),
+    reset: (error) => this.fail(error),
+    writable: () => this.drained(),
+  }
+  private readonly became = deferred<void>()
+  private readonly thrown: (wire: unknown) => RametError
+  private channel: Channel | undefined
+  private sink: PipeSink | undefined
+  private paused = false
+  private delivering = false
+  private readonly held = new Queue<{ bytes: Uint8Array; credit: number }>()
+  private unsent: Uint8Array[] = []
+  private unsentBytes = 0
+  private full = false
+  private writing = true
+  private told = false
+  private cause: Error | undefined
+
+  /** `thrown` makes the error for what the module threw. */
+  constructor(thrown: (wire: unknown) => RametError) {
+    this.thrown = thrown
+    this.connected = this.became.promise
+    this.connected.catch(() => {})
+  }
+
+  attach(channel: Channel): void {
+    // Opening may have shown that there is no way any more.
+    if (this.state === 'opening') this.channel = channel
+  }
+
+  get pending(): number {
+    return this.unsentBytes + (this.channel?.queued ?? 0)
+  }
+
+  start(sink: PipeSink): void {
+    this.sink = sink
+    // Not from within start(): the caller may not have finished setting itself up.
+    process.nextTick(() => this.deliver())
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.state !== 'open' || !this.writing || bytes.length === 0) return
+    this.bytesOut += bytes.length
+    // What is written in one tick is one message.
+    if (this.unsentBytes === 0) process.nextTick(() => this.flush())
+    this.unsent.push(bytes)
+    this.unsentBytes += bytes.length
+    if (this.unsentBytes >= FLUSH_AT) this.flush()
+    if (this.pending > PIPE_LOW_WATER) this.full = true
+  }
+
+  pause(): void {
+    this.paused = true
+  }
+
+  resume(): void {
+    this.paused = false
+    this.deliver()
+  }
+
+  end(): void {
+    if (this.state !== 'open' || !this.writing) return
+    this.flush()
+    this.writing = false
+    this.channel?.end()
+  }
+
+  close(): void {
+    this.paused = false
+    this.held.clear()
+    this.over(undefined)
+  }
+
+  /** Gives it up, also before it is connected. */
+  fail(cause: Error): void {
+    this.over(cause)
+  }
+
+  private received(bytes: Uint8Array, credit: number): void {
+    if (this.state === 'opening') {
+      // The module's word that it is connected.
+      this.channel?.consumed(credit)
+      this.state = 'open'
+      this.became.resolve()
+    } else if (this.state === 'open') {
+      this.bytesIn += bytes.length
+      this.held.push({ bytes, credit })
+      this.deliver()
+    }
+  }
+
+  private ended(bytes: Uint8Array): void {
+    const content: unknown = decode(bytes)
+    const [kind, value] = (Array.isArray(content) ? content : []) as unknown[]
+    this.over(kind === ANSWER.VALUE ? undefined : this.thrown(value))
+  }
+
+  /** Nothing more is sent or comes; what is held is still delivered. */
+  private over(cause: Error | undefined): void {
+    if (this.state === 'over') return
+    this.state = 'over'
+    this.cause = cause
+    this.unsent = []
+    this.unsentBytes = 0
+    this.full = false
+    this.channel?.reset('cancelled')
+    this.channel = undefined
+    this.became.reject(cause ?? new RametError('connect-failed', 'the connection ended before it was there', { stage: 'tcp', outcome: 'not-sent', hint: 'Try again.' }))
+    process.nextTick(() => this.deliver())
+  }
+
+  private flush(): void {
+    if (this.unsentBytes === 0) return
+    const message = joinBytes(this.unsent)
+    this.unsent = []
+    this.unsentBytes = 0
+    this.channel?.send(message)
+    if (this.channel?.queued === 0) this.drained()
+  }
+
+  private drained(): void {
+    if (!this.full || this.pending >= PIPE_LOW_WATER) return
+    this.full = false
+    if (!this.told) this.sink?.drain()
+  }
+
+  private deliver(): void {
+    if (this.delivering || this.sink === undefined) return
+    this.delivering = true
+    while (!this.paused) {
+      const item = this.held.shift()
+      if (item === undefined) break
+      this.channel?.consumed(item.credit)
+      this.sink.data(item.bytes)
+    }
+    this.delivering = false
+    if (this.state !== 'over' || this.held.length > 0 || this.told) return
+    this.told = true
+    this.sink.closed(this.cause)
+  }
+}
