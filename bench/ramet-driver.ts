@@ -1,12 +1,15 @@
-import type { Connecting, ConnectOptions, Context, ContextActions, LinkStats } from '../src/controller/api.ts'
+import type { Connecting, ConnectOptions, Context, ContextActions, ControllerOptions, LinkStats } from '../src/controller/api.ts'
+import type { Group } from '../src/controller/group.ts'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { serve, type DriverRequest } from './driver.ts'
+import { treeOperations } from './ramet-tree.ts'
 import { root, type Endpoint } from './workspace.ts'
 
 /** The part of the package that is measured. It is imported by name, as any program does. */
 interface Ramet {
-  Controller: new () => {
+  group(contexts: readonly Context[]): Group
+  Controller: new (options: ControllerOptions) => {
     connect(target: string, options?: ConnectOptions): Connecting
     stats(): { links: LinkStats[] }
     close(): Promise<void>
@@ -20,29 +23,33 @@ export interface RametSettings {
 }
 
 type Isolate = 'none' | 'worker'
-type Tasks = typeof import('./tasks.ts')
-const tasksUrl = pathToFileURL(join(root, 'bench', 'tasks.ts'))
+export type Tasks = typeof import('./tasks.ts')
+export const tasksUrl: URL = pathToFileURL(join(root, 'bench', 'tasks.ts'))
+
+/** Interpreters on one machine: here all targets are on one, and fifty of them are no accident. */
+const limits = { interpreters: 512 }
 
 /** ramet as a driver: the operations of peers/mitogen_driver.py, under the same names. */
 export async function serveRamet(settings: RametSettings): Promise<void> {
   const name: string = 'ramet'
-  const { Controller } = await import(name) as Ramet
-  const ramet = new Controller()
+  const { Controller, group } = await import(name) as Ramet
+  const ramet = new Controller({ limits })
   const contexts = new Map<string, Context>()
   let fleet: Context[] = []
 
-  const connect = (target: Endpoint, node?: string[]): Connecting => ramet.connect(`ssh://${settings.user}@${target.host}:${target.port}`, {
-    identityFile: settings.key,
-    knownHosts: settings.knownHosts,
-    sshConfig: false,
-    fresh: true,
-    ...(node ? { node } : {}),
-  })
-  const of = (request: DriverRequest): ContextActions => {
-    const context = contexts.get(request['name'] as string)
-    if (!context) throw new Error(`no context '${String(request['name'])}'`)
-    return isolated(context, request)
+  const contextOf = (contextName: unknown): Context => {
+    const context = contexts.get(contextName as string)
+    if (!context) throw new Error(`no context '${String(contextName)}'`)
+    return context
   }
+  /** `via` names an open context. A target is a server, or 'local:', which only a context can be asked for here. */
+  const connect = (target: Endpoint | 'local:', { via, node }: DriverRequest | { via?: unknown; node?: unknown }): Connecting => {
+    const options: ConnectOptions = { fresh: true, ...(via === undefined ? {} : { via: contextOf(via) }), ...(node === undefined ? {} : { node: node as string[] }) }
+    if (target === 'local:') return ramet.connect(target, options)
+    const { user, key: identityFile, knownHosts } = settings
+    return ramet.connect(`ssh://${user}@${target.host}:${target.port}`, { identityFile, knownHosts, sshConfig: false, ...options })
+  }
+  const of = (request: DriverRequest): ContextActions => isolated(contextOf(request['name']), request)
   const firstCall = async (opening: Connecting, request: DriverRequest): Promise<void> => {
     checked(await isolated(opening, request).use<Tasks>(tasksUrl).increment(41), 42)
   }
@@ -50,7 +57,7 @@ export async function serveRamet(settings: RametSettings): Promise<void> {
   await serve({
     connect_first: async (request) => {
       const begun = performance.now()
-      const opening = connect(request['target'] as Endpoint)
+      const opening = connect(request['target'] as Endpoint, request)
       await firstCall(opening, request)
       const took = performance.now() - begun
       await (await opening).close()
@@ -58,7 +65,7 @@ export async function serveRamet(settings: RametSettings): Promise<void> {
     },
     /** With `idle` no user function is called: the stub stays as it is after boot. */
     open: async (request) => {
-      const opening = connect(request['target'] as Endpoint, request['node'] as string[] | undefined)
+      const opening = connect(request['target'] as Endpoint | 'local:', request)
       if (request['idle'] !== true) await firstCall(opening, request)
       const context = await opening
       contexts.set(request['name'] as string, context)
@@ -114,7 +121,7 @@ export async function serveRamet(settings: RametSettings): Promise<void> {
     },
     fleet: async (request) => {
       const begun = performance.now()
-      const opening = (request['targets'] as Endpoint[]).map((target) => connect(target))
+      const opening = (request['targets'] as Endpoint[]).map((target) => connect(target, request))
       await Promise.all(opening.map((one) => firstCall(one, request)))
       const took = performance.now() - begun
       fleet = await Promise.all(opening)
@@ -132,15 +139,16 @@ export async function serveRamet(settings: RametSettings): Promise<void> {
       }
     },
     stats: () => Promise.resolve(ramet.stats()),
+    ...treeOperations({ contexts, connect, firstCall, group, stats: () => ramet.stats() }),
   })
   await ramet.close()
 }
 
-function isolated(actions: ContextActions, request: DriverRequest): ContextActions {
+export function isolated(actions: ContextActions, request: DriverRequest): ContextActions {
   const isolate = request['isolate'] as Isolate | undefined
   return isolate === 'none' ? actions.with({ isolate }) : actions
 }
 
-function checked(got: unknown, expected: unknown): void {
+export function checked(got: unknown, expected: unknown): void {
   if (got !== expected) throw new Error(`expected ${String(expected)}, got ${String(got)}`)
 }

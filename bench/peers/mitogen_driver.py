@@ -26,22 +26,37 @@ class Peer(object):
         self.contexts = {}
         self.before = 0
 
-    def connect(self, target):
+    def connect(self, target, via=None):
         return self.router.ssh(
-            hostname=target['host'], port=target['port'], username=self.settings['user'],
+            via=via, hostname=target['host'], port=target['port'], username=self.settings['user'],
             identity_file=self.settings['key'], check_host_keys='enforce', compression=False,
             ssh_args=self.settings['ssh_args'], python_path='/usr/bin/python3')
 
+    def via(self, request):
+        return self.contexts[request['via']] if 'via' in request else None
+
     def connect_first(self, request):
-        begun = time.perf_counter()
-        context = self.connect(request['target'])
-        checked(context.call(mitogen_tasks.increment, 41), 42)
-        took = (time.perf_counter() - begun) * 1e3
+        took, context = self.timed(request['target'])
         context.shutdown(wait=True)
         return took
 
+    def timed(self, target, via=None):
+        begun = time.perf_counter()
+        context = self.connect(target, via)
+        checked(context.call(mitogen_tasks.increment, 41), 42)
+        return (time.perf_counter() - begun) * 1e3, context
+
+    def behind(self, request):
+        """The times of the first and the second target behind a hop that has just been connected and called."""
+        _, hop = self.timed(request['hop'])
+        done = [self.timed(target, hop) for target in request['targets']]
+        for _, context in done:
+            context.shutdown(wait=True)
+        hop.shutdown(wait=True)
+        return [took for took, _ in done]
+
     def open(self, request):
-        context = self.connect(request['target'])
+        context = self.connect(request['target'], self.via(request))
         checked(context.call(mitogen_tasks.increment, 41), 42)
         self.contexts[request['name']] = context
 
@@ -90,8 +105,10 @@ class Peer(object):
         return (time.perf_counter() - begun) * 1e3
 
     def fleet(self, request):
+        via = self.via(request)
+
         def one(target):
-            context = self.connect(target)
+            context = self.connect(target, via)
             checked(context.call(mitogen_tasks.increment, 41), 42)
             return context
         self.before = len(children())
@@ -104,7 +121,8 @@ class Peer(object):
 
     def scatter(self, _request):
         for context in self.contexts.pop('fleet'):
-            context.shutdown(wait=False)
+            # What is behind a hop is no child of ours that could be counted.
+            context.shutdown(wait=context.via is not None)
         # Only when ssh and the remote Python are gone may the next round begin.
         deadline = time.monotonic() + 20
         while len(children()) > self.before and time.monotonic() < deadline:

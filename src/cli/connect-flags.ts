@@ -35,10 +35,9 @@ export function connectOptions(flags: Flags, use: StepUse): ConnectOptions {
   return options
 }
 
-/** The only place that knows where a stub is needed: on hops, and so far behind them. */
-function chosenRuntime(flags: Flags, { via, isHop, runtime }: StepUse): 'auto' | 'node' | 'raw' {
-  if (isHop) return 'node'
-  return flags.runtime ?? (via === undefined ? runtime : 'node')
+/** The only place that knows where a stub is needed: on hops. */
+function chosenRuntime(flags: Flags, { isHop, runtime }: StepUse): 'auto' | 'node' | 'raw' {
+  return isHop ? 'node' : (flags.runtime ?? runtime)
 }
 
 /** API times are milliseconds. */

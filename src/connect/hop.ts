@@ -90,6 +90,8 @@ export interface HopRequest {
   version: string
   owner: string
   node?: string | string[] | undefined
+  /** No stub: processes of the controller's choice follow one another. */
+  commands?: boolean | undefined
 }
 
 /** Messages on the channel that holds a context below a hop: msgpack arrays that begin with one of these. */
@@ -128,3 +130,12 @@ export type HopFailure = [code: string, message: string, stage: string | null, o
 
 /** Counters of the link to a context below a hop, as LinkStats has them; rtt in ms. */
 export type HopStats = [rtt: number | null, bytesIn: number, bytesOut: number, framesIn: number, framesOut: number, modulesSent: number, modulesReused: number, codeBytes: number]
+
+/** Messages of one process on a target without an interpreter: one of these bytes, then what it carries. The channel ends with [exitCode, signal]. */
+export const PROCESS_UP = { STDOUT: 1, STDERR: 2 } as const
+export const PROCESS_DOWN = {
+  STDIN: 0,
+  EOF: 1,
+  /** The signal's name, or nothing: as firmly as can be. */
+  KILL: 2,
+} as const

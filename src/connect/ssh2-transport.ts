@@ -177,8 +177,8 @@ export class SshTransport {
         stage: 'host-key', path: [name], outcome: 'not-sent', cause, hint: 'Look into the server\'s log.',
       })
     }
-    // A jump host on the way, which says what became of it.
-    const way = isRametError(cause) ? ` with its jump host (${cause.message})` : ''
+    // From a jump host on the way, which says what became of it.
+    const way = isRametError(cause) ? `: ${cause.message}` : ''
     return new RametError('link-lost', `${name}: the connection was lost${way}`, {
       path: [name], outcome: 'unknown', cause, hint: 'The network or the SSH server ended it; look into the server\'s log.',
     })

@@ -71,6 +71,12 @@ export interface ConnectOptions {
   transport?: 'ssh2' | 'openssh'
   /** The context from which it is opened; it may still be connecting. */
   via?: Context | Connecting
+  /**
+   * TCP through other machines, with SSH end to end from here: they see addresses, sizes and times. 'user@host:port', an alias,
+   * several with commas between them as for ssh -J, or 'none'; default: ProxyJump of the SSH configuration. Or a context. For
+   * machines that are named, hostKeys, knownHosts and prompt hold as for the target, identityFile where the configuration
+   * names no key for them; password does not. Not together with via.
+   */
   jump?: Context | Connecting | string
   /** Path of the Node binary on the target, or an argv that starts it. Default: searched. */
   node?: string | string[]

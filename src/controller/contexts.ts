@@ -7,6 +7,7 @@ import type { ConnectOptions } from './api.ts'
 import { coreOf, latest } from './context.ts'
 import type { CoreHome, CoreOptions } from './core-options.ts'
 import { ContextCore } from './core.ts'
+import { HopConnection } from './hop-connection.ts'
 import { Interpreters } from './interpreters.ts'
 import { Isolation } from './isolation.ts'
 import type { HopWay } from './hop-way.ts'
@@ -52,7 +53,6 @@ export class Contexts {
   open(target: string, options: ConnectOptions): ContextCore {
     const { via, ...rest } = options
     const parent = via === undefined ? undefined : this.known(via, target, 'via')
-    if (parent !== undefined && rest.jump !== undefined) throw viaAndJump(target)
     const jump = typeof rest.jump === 'object' ? `#${this.known(rest.jump, target, 'jump').id}` : rest.jump
     // Two handles on one hop are the same way.
     const key = rest.fresh === true ? undefined : poolKey(parent === undefined ? target : `${parent.id} ${target}`, { ...rest, ...(jump === undefined ? {} : { jump }) })
@@ -105,7 +105,11 @@ export class Contexts {
       node: options.node,
       keepalive: options.keepalive,
       timeout: options.timeout ?? CONNECT_TIMEOUT,
-      reach: (...waiting) => reach(address, withPrompt, reached(waiting)),
+      reach: async (...waiting) => {
+        if (parent === undefined) return reach(address, withPrompt, reached(waiting))
+        const way = await hopWay(address, withPrompt, reached(waiting))
+        return new HopConnection(parent.hop(), this.options.home.router, this.nextId++, path, way)
+      },
       parent,
       hopWay: parent === undefined ? undefined : (...waiting) => hopWay(address, withPrompt, reached(waiting)),
     }, sameMachine)
@@ -135,9 +139,4 @@ export class Contexts {
     const hint = 'Take a context that this controller has connected and not closed.'
     throw new RametError('usage', `${target}: ${option} is no open context of this controller`, { outcome: 'not-sent', hint })
   }
-}
-
-function viaAndJump(target: string): RametError {
-  return new RametError('usage', `${target}: via and jump are two ways`, {
-    outcome: 'not-sent', hint: 'To jump through a machine behind a hop, connect that machine via the hop, and give its context as jump.' })
 }

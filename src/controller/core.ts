@@ -61,7 +61,7 @@ export class ContextCore implements StemOwner, ParentCore {
   private readonly shipment: Shipment
   private readonly timer: ConnectTimer
   /** Resolves when the connection is there, though it may still be logging in; or with nothing when there will be none. */
-  private readonly reaching: Promise<void>
+  private reaching: Promise<void>
   private lostBy: RametError | undefined
   private roundTrips = 0
 
@@ -108,7 +108,7 @@ export class ContextCore implements StemOwner, ParentCore {
   lane(together = false): CommandLane {
     this.check()
     this.used = this.home.clock.now()
-    const undecided = this.state === 'connecting' && (this.runtime === 'raw' || (this.options.runtime === 'auto' && this.far === undefined))
+    const undecided = this.state === 'connecting' && (this.runtime === 'raw' || this.options.runtime === 'auto')
     return this.lanes.lane(undecided, together)
   }
 
@@ -155,23 +155,18 @@ export class ContextCore implements StemOwner, ParentCore {
 
   lost(cause: RametError): void {
     if (this.state === 'closed' || this.state === 'lost') return
-    if (this.state === 'connecting' && this.options.runtime === 'auto' && isNoNode(cause) && this.connection !== undefined) {
-      this.near = undefined
-      this.becomeRaw(this.connection)
-      return
-    }
+    if (this.state === 'connecting' && this.options.runtime === 'auto' && isNoNode(cause) && this.withoutNode()) return
     this.fail(this.state === 'connecting' && cause.stage === undefined ? atStage(cause, this.stage()) : cause)
   }
 
   stats(): LinkStats {
-    const { path, roundTrips, state } = this
-    const carried = this.stem?.stats() ?? { ...NOTHING, ...this.connection?.stats(), transport: this.connection?.transport ?? '' }
+    const { path, roundTrips, state, connection } = this
+    const carried = this.stem?.stats() ?? { ...NOTHING, ...connection?.stats(), transport: connection?.transport ?? '' }
     return { path: [...path], from: path.at(-2) ?? 'controller', to: path.at(-1) ?? '', state, roundTrips, ...carried }
   }
 
   describe(): Record<string, unknown> {
-    const { name, id, state, runtime, path } = this
-    return { name, id, path: path.join(' > '), state, runtime, ...this.stem?.describe() }
+    return { name: this.name, id: this.id, path: this.path.join(' > '), state: this.state, runtime: this.runtime, ...this.stem?.describe() }
   }
 
   /** Says goodbye, waits for the stub's end (at most GOODBYE) and closes the connection. Twice is harmless. */
@@ -210,13 +205,10 @@ export class ContextCore implements StemOwner, ParentCore {
     const prompting = (now: boolean): void => this.timer.prompting(now)
     const unfinished = (work: Promise<unknown>): void => void this.unfinished.push(work)
     try {
-      if (hopWay !== undefined) {
-        const way = await hopWay(this.abort.signal, prompting, unfinished)
-        if (this.state === 'connecting') this.far?.attach(way)
-        else way.close()
-        return
+      if (this.far !== undefined || reach === undefined) {
+        const way = await hopWay?.(this.abort.signal, prompting, unfinished)
+        return this.state === 'connecting' && way !== undefined ? this.far?.attach(way) : way?.close()
       }
-      if (reach === undefined) return
       const connection = await reach(this.abort.signal, prompting, unfinished)
       this.connection = connection
       if (this.state !== 'connecting') await connection.close()
@@ -239,6 +231,17 @@ export class ContextCore implements StemOwner, ParentCore {
     if (parent === undefined) this.near = new NearStem(this.home, options, this)
     else this.far = new FarStem(this.home, parent.hop(), options, this)
     openLog(router, id, log)
+  }
+
+  /** There is no interpreter: commands are what is left. */
+  private withoutNode(): boolean {
+    const { connection, far } = this
+    if (far === undefined && connection === undefined) return false
+    this.runtime = 'raw'
+    this.near = this.far = undefined
+    if (connection !== undefined) this.becomeRaw(connection)
+    else this.reaching = this.reach()
+    return true
   }
 
   private becomeRaw(connection: Connection): void {

@@ -41,6 +41,7 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
   private readonly started = deferred<number>()
   private readonly finished = deferred<CommandEnd>()
   private readonly input: boolean
+  private readonly live: boolean
   private channel: Channel | undefined
 
   constructor(home: ExecHome, request: CommandRequest) {
@@ -48,6 +49,7 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
     this.pid = this.started.promise
     this.ended = this.finished.promise
     this.input = request.stdin !== false
+    this.live = request.live === true
     // Most callers never ask for the pid; its failure is the command's, told through `ended`.
     this.pid.catch(() => {})
     try {
@@ -106,7 +108,8 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
       return
     }
     this.state = 'ended'
-    this.started.reject(new RametError('spawn-failed', 'the command ended before its pid was known', { path: this.home.path }))
+    // An error takes longer to make than anything else here, and only who watches is told the pid.
+    if (this.live) this.started.reject(new RametError('spawn-failed', 'the command ended before its pid was known', { path: this.home.path }))
     this.finished.resolve(value as CommandEnd)
   }
 

@@ -1,19 +1,18 @@
 import { type Deferred, deferred } from '../base/deferred.ts'
-import { controllerName } from '../connect/first-stage.ts'
-import { HOP_DOWN, HOP_UP, type HopFailure, type HopQuestion, type HopRequest, type HopStats, type HopTarget } from '../connect/hop.ts'
+import { HOP_DOWN, HOP_UP, type HopStats } from '../connect/hop.ts'
 import type { Channel, ChannelHandler, Route } from '../router/channel.ts'
 import type { CodeLink } from '../router/code-link.ts'
 import { decode, encode } from '../router/codec.ts'
 import { Budget } from '../router/credit.ts'
-import { isRametError, type Outcome, RametError, type Stage } from '../router/errors.ts'
+import { RametError, type Stage } from '../router/errors.ts'
 import { MAX_LINK, OPEN_KIND, TYPE } from '../router/protocol.ts'
 import type { CoreHome } from './core-options.ts'
+import { HopAnswers } from './hop-answers.ts'
 import { hopFailure } from './hop-failure.ts'
-import type { Hop, HopWay } from './hop-way.ts'
+import { type Hop, hopModule, hopRequest, type HopWay, STAGES, transportOf } from './hop-way.ts'
 import type { ContextLog } from './logs.ts'
 import { GOODBYE } from './near-stem.ts'
 import type { Stem, StemOwner } from './stem.ts'
-import { ownModule, version } from './stub-image.ts'
 
 export interface FarOptions {
   id: number
@@ -23,12 +22,8 @@ export interface FarOptions {
   log: ContextLog
 }
 
-/** Questions of one hop about one context that may wait for their answers: one at a time is what happens. */
-const MAX_QUESTIONS = 8
 /** Contexts below a hop share its link; so much of its budget one of them takes at most. */
 const SHARE = 4
-const STAGES: readonly unknown[] = ['resolve', 'tcp', 'host-key', 'auth', 'launch', 'interpreter', 'stub', 'hello', 'ssh'] satisfies Stage[]
-
 /** A context below a hop, held by a channel to that hop for as long as it lives. */
 export class FarStem implements Stem, ChannelHandler {
   state: 'waiting' | 'opening' | 'closed' = 'waiting'
@@ -43,7 +38,7 @@ export class FarStem implements Stem, ChannelHandler {
   private channel: Channel | undefined
   private way: HopWay | undefined
   private failure: RametError | undefined
-  private questions = 0
+  private readonly answers: HopAnswers
   private carried: HopStats = [null, 0, 0, 0, 0, 0, 0, 0]
   private nextPing = 0
   private readonly pings = new Map<number, Deferred<number> & { from: number }>()
@@ -58,6 +53,7 @@ export class FarStem implements Stem, ChannelHandler {
     this.options = options
     this.owner = owner
     this.code = hop.code
+    this.answers = new HopAnswers(options.path, (...message) => this.down(...message))
     const share = (limits.link ?? MAX_LINK) / SHARE
     this.route = { link: way.link, path: options.path, down: new Budget(share, way.link.down), up: new Budget(share, way.link.up), rtt: undefined }
     router.addRoute(options.id, this.route)
@@ -77,9 +73,10 @@ export class FarStem implements Stem, ChannelHandler {
   attach(way: HopWay): void {
     const { id, path, node } = this.options
     this.way = way
+    this.answers.open(way)
     this.state = 'opening'
-    const request: HopRequest = { id, target: way.target, name: path.join(' > '), path: [...path], version: version(), owner: controllerName(), node }
-    const entry = this.hop.ship(ownModule(way.target.kind === 'ssh' ? 'ssh2' : 'parent'))
+    const request = hopRequest(id, path, way.target, node)
+    const entry = this.hop.ship(hopModule(way.target))
     this.channel = this.home.router.open(this.hop.id, encode([OPEN_KIND.SERVICE, entry, 'open', [request]]), this, false, false)
   }
 
@@ -105,7 +102,7 @@ export class FarStem implements Stem, ChannelHandler {
 
   stats(): ReturnType<Stem['stats']> {
     const [rtt, bytesIn, bytesOut, framesIn, framesOut, modulesSent, modulesReused, codeBytes] = this.carried
-    return { transport: this.way?.target.kind === 'ssh' ? 'ssh2' : transportOf(this.way?.target), rtt: rtt ?? undefined, bytesIn, bytesOut, framesIn, framesOut, modulesSent, modulesReused, codeBytes }
+    return { transport: this.way === undefined ? '' : transportOf(this.way.target), rtt: rtt ?? undefined, bytesIn, bytesOut, framesIn, framesOut, modulesSent, modulesReused, codeBytes }
   }
 
   describe(): Record<string, unknown> {
@@ -119,7 +116,7 @@ export class FarStem implements Stem, ChannelHandler {
     const message: unknown = decode(bytes)
     const [kind, first, second] = (Array.isArray(message) ? message : []) as unknown[]
     if (kind === HOP_UP.STAGE && STAGES.includes(first)) this.stage = first as Stage
-    else if (kind === HOP_UP.ASK && typeof first === 'number') void this.asked(first, second)
+    else if (kind === HOP_UP.ASK && typeof first === 'number') void this.answers.asked(first, second)
     else if (kind === HOP_UP.STRAY && first instanceof Uint8Array) this.options.log.stray(first)
     else if (kind === HOP_UP.HELLO && first instanceof Uint8Array) this.greeted(first)
     else if (kind === HOP_UP.RESPONSIVE && typeof first === 'boolean') this.owner.responsive(first)
@@ -142,6 +139,8 @@ export class FarStem implements Stem, ChannelHandler {
   }
 
   private greeted(hello: Uint8Array): void {
+    // It is connected: from now on nothing is signed for it.
+    this.answers.close()
     this.owner.greeted(hello)
     // The round trip sets the pace of what is granted to it.
     this.ping().catch(() => {})
@@ -157,28 +156,6 @@ export class FarStem implements Stem, ChannelHandler {
     waiter.resolve(sample)
   }
 
-  private async asked(number: number, question: unknown): Promise<void> {
-    const { way } = this
-    if (way === undefined || this.state !== 'opening' || this.questions >= MAX_QUESTIONS) {
-      this.refuse(number, this.error('not-allowed', 'is below a hop that asks what nobody expects'))
-      return
-    }
-    this.questions++
-    try {
-      const value = await way.answer(question as HopQuestion)
-      this.down(HOP_DOWN.ANSWER, number, value)
-    } catch (error) {
-      this.refuse(number, isRametError(error) ? error : this.error('connect-failed', `could not be answered for: ${(error as Error).message}`))
-    } finally {
-      this.questions--
-    }
-  }
-
-  private refuse(number: number, { code, message, stage, outcome, hint }: RametError): void {
-    const failure: HopFailure = [code, message, stage ?? null, outcome satisfies Outcome, hint]
-    this.down(HOP_DOWN.REFUSE, number, failure)
-  }
-
   private down(...message: unknown[]): void {
     this.channel?.send(encode(message))
   }
@@ -187,7 +164,7 @@ export class FarStem implements Stem, ChannelHandler {
     if (this.state === 'closed') return
     this.state = 'closed'
     this.channel = undefined
-    this.way?.close()
+    this.answers.close()
     for (const { reject } of this.pings.values()) reject(cause)
     this.pings.clear()
     // Hops on the way forget it, and the last one ends it if that has not happened.
@@ -200,11 +177,6 @@ export class FarStem implements Stem, ChannelHandler {
     const { path } = this.options
     return new RametError(code, `${path.join(' > ')} ${text}`, { path, outcome: 'unknown', hint: 'Connect again.', cause })
   }
-}
-
-function transportOf(target: HopTarget | undefined): string {
-  if (target === undefined) return ''
-  return target.kind === 'become' ? target.method : target.kind === 'container' ? target.tool : target.kind
 }
 
 function isStats(value: unknown): value is HopStats {

@@ -1,6 +1,10 @@
-import type { HopQuestion, HopTarget } from '../connect/hop.ts'
+import { controllerName } from '../connect/first-stage.ts'
+import type { HopQuestion, HopRequest, HopTarget } from '../connect/hop.ts'
+import type { Connection } from '../connect/transport.ts'
 import type { CodeLink } from '../router/code-link.ts'
+import type { Stage } from '../router/errors.ts'
 import type { CodeGraph } from './code-graph.ts'
+import { ownModule, version } from './stub-image.ts'
 
 /** The hop that opens a context, as that context's stem needs it. */
 export interface Hop {
@@ -20,4 +24,30 @@ export interface HopWay {
   answer(question: HopQuestion): unknown
   /** Nobody will ask any more. */
   close(): void
+}
+
+/** Where connecting can stand. */
+export const STAGES: readonly unknown[] = ['resolve', 'tcp', 'host-key', 'auth', 'launch', 'interpreter', 'stub', 'hello', 'ssh'] satisfies Stage[]
+
+/** How messages and statistics call the way to a target. */
+export function transportOf(target: HopTarget): Connection['transport'] {
+  switch (target.kind) {
+    case 'become':
+      return target.method
+    case 'container':
+      return target.tool
+    case 'ssh':
+      return 'ssh2'
+    default:
+      return target.kind
+  }
+}
+
+/** The code of ours that opens a target on a hop. */
+export function hopModule({ kind }: HopTarget): CodeGraph {
+  return ownModule(kind === 'ssh' ? 'ssh2' : 'parent')
+}
+
+export function hopRequest(id: number, path: readonly string[], target: HopTarget, node?: string | string[]): HopRequest {
+  return { id, target, name: path.join(' > '), path: [...path], version: version(), owner: controllerName(), node }
 }

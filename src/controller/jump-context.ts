@@ -3,7 +3,7 @@ import type { Router } from '../router/router.ts'
 import type { ContextCore } from './core.ts'
 import { type JumpWay, noAnswer } from './jump-way.ts'
 import { orAborted, Pace } from './pace.ts'
-import { dialFrom } from './tcp-pipe.ts'
+import { dialFrom } from './dial-from.ts'
 
 const paces = new WeakMap<ContextCore, Pace>()
 
@@ -17,7 +17,9 @@ export function throughContext(core: ContextCore, router: Router): JumpWay {
   const dial = async (host: string, port: number, signal: AbortSignal): Promise<Pipe> => {
     await orAborted(core.ready, signal)
     const { connection } = core
-    if (core.state === 'connected' && connection?.dial !== undefined) return connection.dial(host, port, signal)
+    const open = core.state === 'connected' || core.state === 'unresponsive'
+    if (open && connection?.dial !== undefined) return connection.dial(host, port, signal)
+    // Where it is over, this says so.
     return dialFrom(core.hop(), router, host, port, signal)
   }
   const name = core.path.join(' > ')

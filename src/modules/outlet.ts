@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
+import { EXEC_CHUNK } from '../connect/command.ts'
 
 /** One of the two streams that a process prints on, seen from us who read it. */
 export interface Outlet {
@@ -19,8 +20,8 @@ export interface Outlet {
   release(): void
 }
 
-/** Where the next bytes are read to, whichever outlet they come from: they are copied at once. */
-const room = Buffer.allocUnsafeSlow(64 * 1024)
+/** Where the next bytes are read to, whichever outlet they come from: they are copied at once. They fill two messages. */
+const room = Buffer.allocUnsafeSlow(2 * EXEC_CHUNK)
 /** Bytes read by drain() at most: what the process wrote is in the pipe, which holds less. A job may print for ever. */
 const DRAIN_MAX = 1024 * 1024
 

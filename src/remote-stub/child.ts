@@ -1,15 +1,16 @@
 import { BootPipe } from '../connect/boot.ts'
-import { type Ask, HOP_DOWN, HOP_UP, type HopFailure, type HopQuestion, type HopRequest, type HopStats } from '../connect/hop.ts'
+import { type Ask, HOP_DOWN, HOP_UP, type HopRequest, type HopStats } from '../connect/hop.ts'
 import { LatePipe } from '../connect/late-pipe.ts'
 import type { Connection } from '../connect/transport.ts'
 import type { ServiceChannel } from '../modules/service.ts'
 import { CodeLink, decodeNeed } from '../router/code-link.ts'
 import { decode, encode } from '../router/codec.ts'
-import { type ErrorCode, isRametError, type Outcome, RametError, type Stage } from '../router/errors.ts'
+import { RametError, type Stage } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { TYPE } from '../router/protocol.ts'
 import type { HopHost } from './hop-host.ts'
+import { asRamet, failureOf, Questions } from './questions.ts'
 
 /** Makes the connection to a target; what it has to ask goes to the controller. */
 export type Connect = (ask: Ask, request: HopRequest) => Connection
@@ -41,8 +42,7 @@ export class Child {
   private connection: Connection | undefined
   private boot: BootPipe | undefined
   private stage_: Stage | undefined
-  private questions = 0
-  private readonly asked = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
+  private readonly questions: Questions
   private readonly pings: number[] = []
   /** Texts that it was offered and that are not here yet. */
   private readonly wants = new Set<string>()
@@ -55,6 +55,7 @@ export class Child {
     this.id = id
     this.home = home
     this.path = path
+    this.questions = new Questions(path, (...message) => this.up(...message))
     this.keepalive = keepalive
     this.link = router.addLink(this.pipe, 'child', { path }, id)
     this.code = new CodeLink(this.link)
@@ -73,7 +74,7 @@ export class Child {
     }
     channel.onReset = () => this.close()
     try {
-      const connection = connect((question) => this.ask(question), request)
+      const connection = connect((question) => this.questions.ask(question), request)
       const { version, owner, target } = request
       const node = target.kind === 'process' ? process.execPath : request.node
       this.connection = connection
@@ -140,12 +141,8 @@ export class Child {
 
   private told(message: unknown): void {
     const [kind, number, value] = (Array.isArray(message) ? message : []) as [number?, number?, unknown?]
-    const waiting = this.asked.get(number ?? -1)
-    if (kind === HOP_DOWN.ANSWER || kind === HOP_DOWN.REFUSE) {
-      this.asked.delete(number ?? -1)
-      if (kind === HOP_DOWN.ANSWER) waiting?.resolve(value)
-      else waiting?.reject(failureError(value as HopFailure, this.path))
-    } else if (kind === HOP_DOWN.PING && number !== undefined) {
+    if (this.questions.answered(kind, number, value)) return
+    if (kind === HOP_DOWN.PING && number !== undefined) {
       this.pings.push(number)
       this.link.ping()
     } else if (kind === HOP_DOWN.CLOSE) {
@@ -161,14 +158,6 @@ export class Child {
     this.state = 'closing'
     this.link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
     this.home.host.clock.after(GOODBYE, () => this.link.close())
-  }
-
-  private ask(question: HopQuestion): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const number = this.questions++
-      this.asked.set(number, { resolve, reject })
-      this.up(HOP_UP.ASK, number, question)
-    })
   }
 
   private need(hashes: readonly string[]): void {
@@ -218,9 +207,7 @@ export class Child {
   }
 
   private finish(): void {
-    const closed = new RametError('closed', `${this.path.join(' > ')} is not being connected any more`, { path: this.path, outcome: 'not-sent' })
-    for (const { reject } of this.asked.values()) reject(closed)
-    this.asked.clear()
+    this.questions.close()
     const { channel } = this
     void (this.connection?.close() ?? Promise.resolve()).then(() => {
       this.state = 'closed'
@@ -228,16 +215,4 @@ export class Child {
       this.home.gone(this)
     })
   }
-}
-
-function asRamet(error: Error): RametError {
-  return isRametError(error) ? error : new RametError('connect-failed', error.message, { cause: error, outcome: 'not-sent' })
-}
-
-function failureOf({ code, message, outcome, hint }: RametError, stage: Stage | undefined): HopFailure {
-  return [code, message, stage ?? null, outcome, hint]
-}
-
-function failureError([code, message, stage, outcome, hint]: HopFailure, path: readonly string[]): RametError {
-  return new RametError(code as ErrorCode, message, { path, outcome: outcome as Outcome, hint, ...(stage === null ? {} : { stage: stage as Stage }) })
 }

@@ -8,7 +8,8 @@ import type { Connection } from '../connect/transport.ts'
 import type { ServiceChannel } from '../modules/service.ts'
 import { RametError, type Stage } from '../router/errors.ts'
 import type { HopHost } from './hop-host.ts'
-import { openWith } from './parent.ts'
+import type { Connect } from './child.ts'
+import { openRawWith, openWith } from './parent.ts'
 
 export interface FromHopOptions {
   /** How messages name the target. */
@@ -94,10 +95,18 @@ class Upward implements HostAuthority {
   }
 }
 
+const connect = (host: HopHost): Connect => (ask, { target, name }) => {
+  if (target.kind !== 'ssh') throw new RametError('not-supported', `${name}: not by ssh2`)
+  return connectFromHop(target, ask, { name, clock: host.clock })
+}
+
 /** As parent.ts's, for SSH targets. */
 export function open(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
-  openWith(channel, host, request, (ask, { target, name }) => {
-    if (target.kind !== 'ssh') throw new RametError('not-supported', `${name}: not by ssh2`)
-    return connectFromHop(target, ask, { name, clock: host.clock })
-  })
+  openWith(channel, host, request, connect(host))
 }
+
+export function openRaw(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
+  openRawWith(channel, host, request, connect(host))
+}
+
+export { start } from './parent.ts'

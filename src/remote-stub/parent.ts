@@ -11,11 +11,14 @@ import type { Link } from '../router/link.ts'
 import { TYPE } from '../router/protocol.ts'
 import { Child, type ChildHome, type Connect } from './child.ts'
 import type { Below, HopHost } from './hop-host.ts'
+import { RawChild } from './raw-child.ts'
 
 /** What turns a stub into a hop: links to children, routes to what is behind them, code on its way to them. */
 export class Parent implements Below, ChildHome {
   readonly host: HopHost
   private readonly children = new Map<number, Child>()
+  /** Targets without an interpreter, by the ids that the controller gave them. */
+  readonly raws = new Map<number, RawChild>()
   private lastPack: { key: string; pack: Uint8Array } | undefined
 
   constructor(host: HopHost) {
@@ -52,6 +55,7 @@ export class Parent implements Below, ChildHome {
 
   /** Everything below hears that it is over. It would by the end of its input, too, but we may have commands to wait for. */
   close(): void {
+    for (const raw of this.raws.values()) raw.close()
     for (const { link } of this.children.values()) link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
   }
 
@@ -135,24 +139,49 @@ export class Parent implements Below, ChildHome {
 
 /** Opens a context below this one; its id has been announced by a ROUTE. Called by the controller, over a channel that lives as long as the context. */
 export function openWith(channel: ServiceChannel, host: HopHost, request: HopRequest, connect: Connect): void {
-  const parent = (host.below as Parent | undefined) ?? new Parent(host)
+  const parent = parentOf(host)
   const child = parent.child(request.id)
   if (child === undefined || child.state !== 'announced') throw new RametError('protocol-error', `context ${request.id} was not announced`)
   child.open(channel, request, connect)
 }
 
+/** The same for a target that is to have no interpreter: processes are started on it with start(). */
+export function openRawWith(channel: ServiceChannel, host: HopHost, request: HopRequest, connect: Connect): void {
+  const { raws } = parentOf(host)
+  raws.set(request.id, new RawChild(channel, request, connect, () => raws.delete(request.id)))
+}
+
+/** Runs a command line on a target without an interpreter. */
+export function start(channel: ServiceChannel, host: HopHost, id: number, command: string): void {
+  const raw = parentOf(host).raws.get(id)
+  if (raw === undefined) throw new RametError('closed', `target ${id} is not connected`)
+  raw.start(channel, command)
+}
+
+export function openRaw(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
+  openRawWith(channel, host, request, connectHere(host))
+}
+
+function parentOf(host: HopHost): Parent {
+  return (host.below as Parent | undefined) ?? new Parent(host)
+}
+
 /** The same for every target that a program of this machine leads to. */
 export function open(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
-  openWith(channel, host, request, (ask, { target, name, path }) => {
+  openWith(channel, host, request, connectHere(host))
+}
+
+function connectHere(host: HopHost): Connect {
+  return (ask, { target, name, path, commands }) => {
     switch (target.kind) {
       case 'process':
         return connectLocal({ name })
       case 'local':
       case 'become':
       case 'container':
-        return connectSpawned(target, { name, path, ask, clock: host.clock })
+        return connectSpawned(target, { name, path, ask, commands: commands === true, clock: host.clock })
       default:
         throw new RametError('not-supported', `${name}: this code opens no ${target.kind} target`)
     }
-  })
+  }
 }

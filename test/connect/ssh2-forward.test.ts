@@ -154,7 +154,8 @@ describe.skipIf(!haveSshd)('what an sshd refuses (left out where there is none)'
     const pipe = await dial(gate, target.port)
     const io = new Collector(pipe)
     pipe.write(Buffer.from('x'))
-    await io.until(() => io.text === 'x')
+    await io.until(() => io.bytes === 1)
+    expect(io.text).toBe('x')
     await gate.close()
   })
 

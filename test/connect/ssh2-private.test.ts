@@ -27,7 +27,7 @@ describe('what ramet relies on inside ssh2', () => {
       onError: (error: Error) => { throw error }, onHandshakeComplete: () => events.serverExchanges++,
       offer: { ...offer(), serverHostKey: ['ssh-ed25519'] },
       messageHandlers: Object.fromEntries(['SERVICE_REQUEST', 'USERAUTH_REQUEST', 'CHANNEL_OPEN', 'CHANNEL_DATA', 'CHANNEL_REQUEST',
-        'CHANNEL_EOF', 'CHANNEL_CLOSE', 'CHANNEL_WINDOW_ADJUST', 'DISCONNECT', 'REQUEST_FAILURE', 'CHANNEL_FAILURE'].map((name) => [name, note(name)])),
+        'CHANNEL_EOF', 'CHANNEL_CLOSE', 'CHANNEL_WINDOW_ADJUST', 'DISCONNECT', 'REQUEST_FAILURE', 'CHANNEL_FAILURE', 'GLOBAL_REQUEST'].map((name) => [name, note(name)])),
     })
     const client = createProtocol({
       onWrite: (bytes) => toServer.push(Buffer.from(bytes)), onError: (error) => { throw error },
@@ -147,6 +147,8 @@ describe('what ramet relies on inside ssh2', () => {
     client.authKeyboard('c')
     client.session(0, 1000, 100)
     client.exec(0, 'true', true)
+    client.directTcpip(1, 2000, 200, { srcIP: '127.0.0.1', srcPort: 65535, dstIP: 'web1', dstPort: 22 })
+    client.ping()
     client.signal(0, 'TERM')
     client.channelData(0, Buffer.from('x'))
     client.channelWindowAdjust(0, 5)
@@ -158,7 +160,9 @@ describe('what ramet relies on inside ssh2', () => {
     flow()
     expect(seen['SERVICE_REQUEST']).toEqual([['ssh-userauth']])
     expect(seen['USERAUTH_REQUEST']?.map((args) => (args as unknown[])[2])).toEqual(['none', 'password', 'keyboard-interactive'])
-    expect(seen['CHANNEL_OPEN']).toMatchObject([[{ type: 'session', sender: 0, window: 1000, packetSize: 100 }]])
+    expect(seen['CHANNEL_OPEN']).toMatchObject([[{ type: 'session', sender: 0, window: 1000, packetSize: 100 }],
+      [{ type: 'direct-tcpip', sender: 1, window: 2000, packetSize: 200, data: { srcIP: '127.0.0.1', srcPort: 65535, destIP: 'web1', destPort: 22 } }]])
+    expect(seen['GLOBAL_REQUEST']).toEqual([['keepalive@openssh.com', true, Buffer.alloc(0)]])
     expect(seen['CHANNEL_REQUEST']).toEqual([[0, 'exec', true, 'true'], [0, 'signal', false, 'TERM']])
     for (const name of ['CHANNEL_DATA', 'CHANNEL_WINDOW_ADJUST', 'CHANNEL_EOF', 'CHANNEL_CLOSE', 'CHANNEL_FAILURE', 'REQUEST_FAILURE', 'DISCONNECT']) {
       expect(seen[name], name).toHaveLength(1)

@@ -474,12 +474,6 @@ sys.stdin.read()`], { stdio: ['pipe', 'pipe', 'inherit'] })
       expect(error.message).toMatch(/a\[1\]\.b|a\.1\.b/)
       expect(error.hint).toMatch(/\w+ \w+/)
     })
-
-    test('via, jump and kinds of targets that this version does not know', async () => {
-      for (const [target, options] of [['sudo:root', {}], ['docker:web', {}], ['web', { jump: 'bastion' }], ['local:', { via: good }]] as const) {
-        expect(await refused(target.replace(/:$/, ''), options)).toMatchObject({ code: 'not-supported', outcome: 'not-sent' })
-      }
-    })
   })
 })
 

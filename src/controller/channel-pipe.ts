@@ -1,50 +1,24 @@
 import { joinBytes } from '../base/bytes.ts'
 import { deferred } from '../base/deferred.ts'
 import { Queue } from '../base/queue.ts'
-import { tcpError } from '../connect/tcp.ts'
 import type { Channel, ChannelHandler } from '../router/channel.ts'
-import { decode, encode } from '../router/codec.ts'
-import { isRametError, RametError } from '../router/errors.ts'
+import { decode } from '../router/codec.ts'
+import { RametError } from '../router/errors.ts'
 import { PIPE_LOW_WATER, type Pipe, type PipeSink } from '../router/pipe.ts'
-import { ANSWER, OPEN_KIND } from '../router/protocol.ts'
-import type { Router } from '../router/router.ts'
-import type { Hop } from './hop-way.ts'
-import { ownModule } from './stub-image.ts'
+import { ANSWER } from '../router/protocol.ts'
 
 /** Unsent bytes that do not wait for the end of the tick. */
 const FLUSH_AT = 32 * 1024
 
-/** Opens a TCP connection from the machine of a context with an interpreter. Rejects with a RametError that names both. */
-export async function dialFrom(hop: Hop, router: Router, host: string, port: number, signal: AbortSignal): Promise<Pipe> {
-  const name = hop.path.join(' > ')
-  const pipe = new TcpPipe((wire) => {
-    const error = hop.remoteError(wire)
-    // What the engine there refused keeps its code; what connect() threw is a cause with the operating system's.
-    if (isRametError(error) && error.code !== 'remote-error') return error
-    return tcpError({ host, port, name }, 'tcp', (error.cause ?? error) as NodeJS.ErrnoException)
-  })
-  const abort = (): void => pipe.fail(signal.reason as Error)
-  if (signal.aborted) throw signal.reason as Error
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    const message = encode([OPEN_KIND.SERVICE, hop.ship(ownModule('tcp')), 'dial', [host, port]])
-    pipe.attach(router.open(hop.id, message, pipe.handler, false, false))
-    await pipe.connected
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
-  return pipe
-}
-
 /**
- * A TCP connection of another machine, over a channel to our module there. What comes in while nobody takes it is held, and
- * not granted again: the channel's window bounds it. What waits for credit counts as pending.
+ * Bytes of another machine (a TCP connection, a process), over a channel to our module there. What comes in while nobody takes it
+ * is held, and not granted again: the channel's window bounds it. What waits for credit counts as pending.
  */
-export class TcpPipe implements Pipe {
+export class ChannelPipe implements Pipe {
   state: 'opening' | 'open' | 'over' = 'opening'
   bytesIn = 0
   bytesOut = 0
-  /** Resolves when the other machine has connected; rejects when it cannot. */
+  /** Resolves with the module's first message, its word that it is there; rejects when it will not be. */
   readonly connected: Promise<void>
   readonly handler: ChannelHandler = {
     message: (bytes, credit) => this.received(bytes, credit),
@@ -53,8 +27,8 @@ export class TcpPipe implements Pipe {
     writable: () => this.drained(),
   }
   private readonly became = deferred<void>()
-  private readonly thrown: (wire: unknown) => RametError
-  private channel: Channel | undefined
+  private readonly thrown: (wire: unknown, connected: boolean) => RametError
+  protected channel: Channel | undefined
   private sink: PipeSink | undefined
   private paused = false
   private delivering = false
@@ -66,8 +40,8 @@ export class TcpPipe implements Pipe {
   private told = false
   private cause: Error | undefined
 
-  /** `thrown` makes the error for what the module threw. */
-  constructor(thrown: (wire: unknown) => RametError) {
+  /** `thrown` makes the error for what the module threw, before or after it had connected. */
+  constructor(thrown: (wire: unknown, connected: boolean) => RametError) {
     this.thrown = thrown
     this.connected = this.became.promise
     this.connected.catch(() => {})
@@ -75,7 +49,7 @@ export class TcpPipe implements Pipe {
 
   attach(channel: Channel): void {
     // Opening may have shown that there is no way any more.
-    if (this.state === 'opening') this.channel = channel
+    if (this.state !== 'over') this.channel = channel
   }
 
   get pending(): number {
@@ -112,7 +86,7 @@ export class TcpPipe implements Pipe {
     if (this.state !== 'open' || !this.writing) return
     this.flush()
     this.writing = false
-    this.channel?.end()
+    this.endOfFile()
   }
 
   close(): void {
@@ -128,21 +102,46 @@ export class TcpPipe implements Pipe {
 
   private received(bytes: Uint8Array, credit: number): void {
     if (this.state === 'opening') {
-      // The module's word that it is connected.
       this.channel?.consumed(credit)
       this.state = 'open'
       this.became.resolve()
     } else if (this.state === 'open') {
-      this.bytesIn += bytes.length
-      this.held.push({ bytes, credit })
+      const own = this.unwrap(bytes)
+      if (own === undefined) {
+        this.channel?.consumed(credit)
+        return
+      }
+      this.bytesIn += own.length
+      this.held.push({ bytes: own, credit })
       this.deliver()
     }
   }
 
+  // What a message looks like; processes have more to say than sockets.
+
+  /** The pipe's own bytes of a message; undefined when it holds something else. */
+  protected unwrap(message: Uint8Array): Uint8Array | undefined {
+    return message
+  }
+
+  protected wrap(bytes: Uint8Array[]): Uint8Array {
+    return joinBytes(bytes)
+  }
+
+  protected endOfFile(): void {
+    this.channel?.end()
+  }
+
+  /** The module's last word. */
+  protected last(_value: unknown): void {}
+
+  /** All that came has been delivered, and nothing more comes. */
+  protected finished(): void {}
+
   private ended(bytes: Uint8Array): void {
     const content: unknown = decode(bytes)
     const [kind, value] = (Array.isArray(content) ? content : []) as unknown[]
-    this.over(kind === ANSWER.VALUE ? undefined : this.thrown(value))
+    this.over(kind === ANSWER.VALUE ? undefined : this.thrown(value, this.state === 'open'))
   }
 
   /** Nothing more is sent or comes; what is held is still delivered. */
@@ -161,7 +160,7 @@ export class TcpPipe implements Pipe {
 
   private flush(): void {
     if (this.unsentBytes === 0) return
-    const message = joinBytes(this.unsent)
+    const message = this.wrap(this.unsent)
     this.unsent = []
     this.unsentBytes = 0
     this.channel?.send(message)
@@ -187,5 +186,6 @@ export class TcpPipe implements Pipe {
     if (this.state !== 'over' || this.held.length > 0 || this.told) return
     this.told = true
     this.sink.closed(this.cause)
+    this.finished()
   }
 }

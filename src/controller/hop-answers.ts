@@ -1,0 +1,54 @@
+import { HOP_DOWN, type HopFailure, type HopQuestion } from '../connect/hop.ts'
+import { isRametError, RametError } from '../router/errors.ts'
+import type { HopWay } from './hop-way.ts'
+
+/** Questions of one hop about one target that may wait for their answers: one at a time is what happens. */
+const MAX_QUESTIONS = 8
+
+/** Answers what a hop asks about one target, as far as the way to it has answers. */
+export class HopAnswers {
+  private readonly path: readonly string[]
+  private readonly down: (...message: unknown[]) => void
+  private way: HopWay | undefined
+  private waiting = 0
+
+  constructor(path: readonly string[], down: (...message: unknown[]) => void) {
+    this.path = path
+    this.down = down
+  }
+
+  /** From now on there is somebody to ask. */
+  open(way: HopWay): void {
+    this.way = way
+  }
+
+  async asked(number: number, question: unknown): Promise<void> {
+    const { way } = this
+    if (way === undefined || this.waiting >= MAX_QUESTIONS) {
+      this.refuse(number, this.error('not-allowed', 'is below a hop that asks what nobody expects'))
+      return
+    }
+    this.waiting++
+    try {
+      this.down(HOP_DOWN.ANSWER, number, await way.answer(question as HopQuestion))
+    } catch (error) {
+      this.refuse(number, isRametError(error) ? error : this.error('connect-failed', `could not be answered for: ${(error as Error).message}`))
+    } finally {
+      this.waiting--
+    }
+  }
+
+  close(): void {
+    this.way?.close()
+    this.way = undefined
+  }
+
+  private refuse(number: number, { code, message, stage, outcome, hint }: RametError): void {
+    const failure: HopFailure = [code, message, stage ?? null, outcome, hint]
+    this.down(HOP_DOWN.REFUSE, number, failure)
+  }
+
+  private error(code: RametError['code'], text: string): RametError {
+    return new RametError(code, `${this.path.join(' > ')} ${text}`, { path: this.path, outcome: 'unknown', hint: 'Find out who runs on the hop.' })
+  }
+}

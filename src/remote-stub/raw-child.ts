@@ -1,0 +1,104 @@
+import { HOP_DOWN, HOP_UP, type HopRequest, PROCESS_DOWN, PROCESS_UP } from '../connect/hop.ts'
+import type { Connection, RemoteProcess } from '../connect/transport.ts'
+import type { ServiceChannel } from '../modules/service.ts'
+import { decode, encode } from '../router/codec.ts'
+import type { RametError } from '../router/errors.ts'
+import type { Connect } from './child.ts'
+import { asRamet, failureOf, Questions } from './questions.ts'
+
+/** A target below this hop without an interpreter: a connection that the controller holds, and processes on it. */
+export class RawChild {
+  state: 'connecting' | 'open' | 'closed' = 'connecting'
+  private readonly channel: ServiceChannel
+  private readonly questions: Questions
+  private readonly gone: () => void
+  private connection: Connection | undefined
+
+  /** `gone` is called when nothing of it is left. */
+  constructor(channel: ServiceChannel, request: HopRequest, connect: Connect, gone: () => void) {
+    this.channel = channel
+    this.gone = gone
+    this.questions = new Questions(request.path, (...message) => this.up(...message))
+    channel.onMessage = (bytes) => {
+      channel.consumed(bytes.length)
+      const [kind, number, value] = decode(bytes) as [number, number?, unknown?]
+      if (!this.questions.answered(kind, number, value) && kind === HOP_DOWN.CLOSE) this.close()
+    }
+    channel.onReset = () => this.close()
+    try {
+      const connection = connect((question) => this.questions.ask(question), request)
+      this.connection = connection
+      connection.ready.then(() => this.opened(connection), (error: Error) => this.failed(asRamet(error)))
+    } catch (error) {
+      this.failed(asRamet(error as Error))
+    }
+  }
+
+  /** Runs one process; its channel ends when it has ended. */
+  start(channel: ServiceChannel, command: string): void {
+    if (this.connection === undefined || this.state === 'closed') throw new Error('the connection is closed')
+    relay(channel, this.connection.open(command))
+  }
+
+  close(): void {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    this.questions.close()
+    void (this.connection?.close() ?? Promise.resolve()).then(() => {
+      this.channel.end(undefined)
+      this.gone()
+    })
+  }
+
+  private opened(connection: Connection): void {
+    if (this.state !== 'connecting') return
+    this.state = 'open'
+    this.up(HOP_UP.HELLO, new Uint8Array(0))
+    connection.onClose((cause) => this.failed(asRamet(cause ?? new Error('the connection ended'))))
+  }
+
+  private failed(cause: RametError): void {
+    if (this.state === 'closed') return
+    this.up(HOP_UP.FAILED, failureOf(cause, cause.stage ?? (this.state === 'open' ? undefined : this.connection?.stage)))
+    this.close()
+  }
+
+  private up(...message: unknown[]): void {
+    if (this.state !== 'closed') this.channel.send(encode(message))
+  }
+}
+
+/** Carries a process's pipe and stderr over a channel: at most one window is held in either direction. */
+function relay(channel: ServiceChannel, process: RemoteProcess): void {
+  const { pipe } = process
+  let owed = 0
+  const settle = (): void => {
+    if (owed > 0) channel.consumed(owed)
+    owed = 0
+  }
+  const send = (tag: number, bytes: Uint8Array): void => {
+    const message = new Uint8Array(1 + bytes.length)
+    message[0] = tag
+    message.set(bytes, 1)
+    if (!channel.send(message)) pipe.pause()
+  }
+  channel.onMessage = (bytes) => {
+    owed += bytes.length
+    if (bytes[0] === PROCESS_DOWN.STDIN) pipe.write(bytes.subarray(1))
+    else if (bytes[0] === PROCESS_DOWN.EOF) pipe.end()
+    else if (bytes[0] === PROCESS_DOWN.KILL) process.kill(bytes.length > 1 ? Buffer.from(bytes.subarray(1)).toString() : undefined)
+    if (pipe.pending <= 64 * 1024) settle()
+  }
+  channel.onWritable = () => pipe.resume()
+  channel.onReset = () => {
+    process.kill()
+    pipe.close()
+  }
+  let cause: Error | undefined
+  process.stderr((bytes) => send(PROCESS_UP.STDERR, bytes))
+  pipe.start({ data: (bytes) => send(PROCESS_UP.STDOUT, bytes), drain: settle, closed: (why) => (cause = why) })
+  void process.exited.then((end) => {
+    if (cause === undefined || end.exitCode !== null || end.signal !== null) channel.end([end.exitCode, end.signal])
+    else channel.fail(cause)
+  })
+}
