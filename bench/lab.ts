@@ -39,6 +39,10 @@ export class Lab {
     return this.#options.samples ?? (this.#options.short ? Math.max(3, Math.ceil(full / 4)) : full)
   }
 
+  get short(): boolean {
+    return this.#options.short ?? false
+  }
+
   calls(full: number): number {
     return this.#options.short ? Math.ceil(full / 10) : full
   }

@@ -1,10 +1,10 @@
 import type { Connecting, ConnectOptions, Context, ContextActions, ControllerOptions, LinkStats } from '../src/controller/api.ts'
 import type { Group } from '../src/controller/group.ts'
-import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { serve, type DriverRequest } from './driver.ts'
 import { treeOperations } from './ramet-tree.ts'
-import { root, type Endpoint } from './workspace.ts'
+import { checked, isolated, type Tasks, tasksUrl } from './ramet-work.ts'
+import type { Endpoint } from './workspace.ts'
 
 /** The part of the package that is measured. It is imported by name, as any program does. */
 interface Ramet {
@@ -21,10 +21,6 @@ export interface RametSettings {
   key: string
   knownHosts: string
 }
-
-type Isolate = 'none' | 'worker'
-export type Tasks = typeof import('./tasks.ts')
-export const tasksUrl: URL = pathToFileURL(join(root, 'bench', 'tasks.ts'))
 
 /** Interpreters on one machine: here all targets are on one, and fifty of them are no accident. */
 const limits = { interpreters: 512 }
@@ -142,13 +138,4 @@ export async function serveRamet(settings: RametSettings): Promise<void> {
     ...treeOperations({ contexts, connect, firstCall, group, stats: () => ramet.stats() }),
   })
   await ramet.close()
-}
-
-export function isolated(actions: ContextActions, request: DriverRequest): ContextActions {
-  const isolate = request['isolate'] as Isolate | undefined
-  return isolate === 'none' ? actions.with({ isolate }) : actions
-}
-
-export function checked(got: unknown, expected: unknown): void {
-  if (got !== expected) throw new Error(`expected ${String(expected)}, got ${String(got)}`)
 }

@@ -1,10 +1,9 @@
-import type { Connecting, Context } from '../src/controller/api.ts'
-import type { Group } from '../src/controller/group.ts'
-import type { LinkStats } from '../src/controller/api.ts'
 import { once } from 'node:events'
 import { pathToFileURL } from 'node:url'
+import type { Connecting, Context, LinkStats } from '../src/controller/api.ts'
+import type { Group } from '../src/controller/group.ts'
 import type { DriverRequest, Operations } from './driver.ts'
-import { checked, isolated, type Tasks, tasksUrl } from './ramet-driver.ts'
+import { checked, type Tasks, tasksUrl } from './ramet-work.ts'
 import type { Endpoint } from './workspace.ts'
 
 export interface TreeHome {

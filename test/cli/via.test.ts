@@ -27,13 +27,13 @@ describe('targets behind a hop', () => {
     expect(desk.tree.open).toBe(0)
   })
 
-  it('get a Node there and on the hop, unless --runtime says otherwise for the targets', async () => {
+  it('are opened from a Node on the hop, and need none themselves for a command', async () => {
     const desk = new FakeDesk()
     await desk.run('run', 'x', '-t', 'web1 via:gw, db1, gw')
-    expect(desk.tree.connects.map(({ target, options }) => [target, options.runtime])).toEqual([['gw', 'node'], ['web1', 'node'], ['db1', 'raw'], ['gw', 'node']])
+    expect(desk.tree.connects.map(({ target, options }) => [target, options.runtime])).toEqual([['gw', 'node'], ['web1', 'raw'], ['db1', 'raw'], ['gw', 'node']])
     const raw = new FakeDesk()
-    await raw.run('run', 'x', '-t', 'web1 via:gw', '--runtime', 'raw')
-    expect(raw.tree.connects.map(({ options }) => options.runtime)).toEqual(['node', 'raw'])
+    await raw.run('run', 'x', '-t', 'web1 via:gw', '--runtime', 'node')
+    expect(raw.tree.connects.map(({ options }) => options.runtime)).toEqual(['node', 'node'])
   })
 
   it('are connected with what the flags say of targets, and the hop with what they say of connections', async () => {
@@ -45,7 +45,7 @@ describe('targets behind a hop', () => {
     expect(desk.tree.connects).toEqual([
       { target: 'gw', options: every },
       { target: 'ann@web1', options: own },
-      { target: 'sudo:root', options: own },
+      { target: 'sudo:root', options: { ...own, runtime: 'raw' } },
     ])
   })
 
@@ -53,7 +53,7 @@ describe('targets behind a hop', () => {
     const desk = new FakeDesk()
     expect(await desk.run('run', 'x', '-t', 'web1, db1 via:inner, x jump:g', '--jump', 'gate,g2', '-c', '1')).toBe(0)
     expect(desk.tree.connects.map(({ target, options }) => [target, options.jump, desk.tree.pathOf(options.via), options.runtime])).toEqual([
-      ['web1', 'gate,g2', [], 'raw'], ['inner', undefined, [], 'node'], ['db1', undefined, ['inner'], 'node'], ['x', 'g', [], 'raw'],
+      ['web1', 'gate,g2', [], 'raw'], ['inner', undefined, [], 'node'], ['db1', undefined, ['inner'], 'raw'], ['x', 'g', [], 'raw'],
     ])
   })
 

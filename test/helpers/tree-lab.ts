@@ -5,7 +5,7 @@ import type { Context, ConnectOptions, Controller } from '../../src/controller/i
 import { loginTo } from './e2e-lab.ts'
 import { type SshdOptions, startSshd, type TestServer } from './sshd.ts'
 
-/** Real trees: one sshd that answers on many loopback addresses, so that it plays many machines. */
+/** Real trees: one sshd that answers on several loopback addresses (16 at most), so that it plays several machines. */
 export interface Machines extends AsyncDisposable {
   readonly server: TestServer
   /** Target of the machine with this number, from 1. */
