@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
 /** What talks to real servers and real Node binaries. */
-const realThings = ['test/e2e/**/*.test.ts', 'test/contract/**/*.test.ts', 'test/connect/{ssh2,connection}*.test.ts']
+const realThings = ['test/e2e/**/*.test.ts', 'test/contract/**/*.test.ts', 'test/connect/{ssh2,connection}*.test.ts', 'test/remote-stub/hop-*.test.ts']
 
 /** `vitest run` is everything; `vitest run --mode e2e` is what needs a real sshd and real Node binaries, which it fetches. */
 export default defineConfig(({ mode }) => {

@@ -4,13 +4,18 @@
  *   --only NAME,NAME   these benchmarks only       --list        their names
  *   --samples N        rounds of each comparison   --short       a quick look: fewer rounds, fewer calls
  *   --out FILE         where the results go; without it a full run writes bench/results/DATE.json and any other writes none
+ *   --readme           writes the newest results into the README, and measures nothing
+ *   --guard            what CI looks at: counts that must not grow, and ratios that must not double (guard.ts)
  */
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { guard } from './guard.ts'
 import { print, type Benchmark, type Row } from './harness.ts'
 import { Lab } from './lab.ts'
 import { serveRawEcho } from './peers/raw-echo.ts'
 import { serveRamet, type RametSettings } from './ramet-driver.ts'
+import { figures, newestResults, withFigures } from './readme-figures.ts'
 import { machine, versions, write } from './results.ts'
 import { bytesPerCall } from './rows/bytes.ts'
 import { cli32 } from './rows/cli.ts'
@@ -42,6 +47,8 @@ const { values } = parseArgs({
     'short': { type: 'boolean' },
     'out': { type: 'string' },
     'list': { type: 'boolean' },
+    'readme': { type: 'boolean' },
+    'guard': { type: 'boolean' },
     'driver': { type: 'string' },
   },
   allowPositionals: true,
@@ -53,6 +60,12 @@ if (values.driver !== undefined) {
   process.exit(0)
 } else if (values.list) {
   console.log(benchmarks.map(({ name }) => name).join('\n'))
+} else if (values.readme) {
+  const { file, results } = newestResults(root)
+  const readme = join(root, 'README.md')
+  writeFileSync(readme, withFigures(readFileSync(readme, 'utf8'), figures(file, results)))
+} else if (values.guard) {
+  process.exitCode = await guard()
 } else {
   process.exitCode = await main()
 }

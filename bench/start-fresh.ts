@@ -1,13 +1,13 @@
 import net from 'node:net'
 import ssh2 from 'ssh2'
-import { corked } from './corked.ts'
-import { keyBlob, type Target } from './start-server.ts'
+import { keyBlob, type EmbeddedTarget } from '../src/cli/bench/embedded.ts'
+import { corked } from '../src/connect/corked.ts'
 
 /**
  * The other side of the comparison, at its best: a new SSH connection for each call through the same library that ramet uses, without
  * Nagle's delay, one write per tick, and no authentication method tried but the one that will do.
  */
-export async function freshCall(target: Target, privateKey: string, command: string): Promise<string> {
+export async function freshCall(target: EmbeddedTarget, privateKey: string, command: string): Promise<string> {
   const client = new ssh2.Client()
   const expected = keyBlob(target.hostKey)
   try {

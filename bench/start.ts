@@ -5,9 +5,9 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { Controller } from 'ramet'
+import { keyBlob, startEmbedded, type EmbeddedServer } from '../src/cli/bench/embedded.ts'
 import { freshCall, functionCommand } from './start-fresh.ts'
 import { picture, type Measured } from './start-picture.ts'
-import { keyBlob, startServer, type EmbeddedServer } from './start-server.ts'
 
 const TARGETS = 3
 /** Commands and as many functions: 100 calls in all. */
@@ -93,7 +93,7 @@ The functions are in ${fileURLToPath(machineUrl)}: change one and run it again.
 
 async function main(): Promise<void> {
   console.log(`Starting ${TARGETS} SSH servers on 127.0.0.1 with keys made for this run.\n`)
-  const server = await startServer(TARGETS)
+  const server = await startEmbedded(TARGETS, new URL('../embedded-server.js', import.meta.url))
   const leave = (): void => {
     screen.write('\n')
     void server.close().then(() => process.exit(130))

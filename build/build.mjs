@@ -35,7 +35,7 @@ const parts = {
     return `${await buildTypes()} files`
   },
   async start() {
-    await Promise.all([buildBench(['start', 'embedded-server']), buildExample('machine')])
+    await Promise.all([buildBench(['start']), buildExample('machine')])
     return 'dist/bench/start.js'
   },
   async bench() {

@@ -34,7 +34,7 @@ const common = {
   logLevel: 'warning',
 }
 
-/** The library, the command and `ramet/remote`, in dist/ or (for tests) in another directory. What is heavy is imported dynamically in the source and so becomes a chunk of its own. */
+/** The library, the command, `ramet/remote` and the server of `ramet bench` without a host, in dist/ or (for tests) in another directory. What is heavy is imported dynamically in the source and so becomes a chunk of its own. */
 export async function buildLibrary(into = dist) {
   // Chunks are named by their content: those of an earlier build would be packed too.
   for (const name of await readdir(into).catch(() => [])) {
@@ -42,7 +42,7 @@ export async function buildLibrary(into = dist) {
   }
   const result = await build({
     ...common,
-    entryPoints: { index: source + 'controller/index.ts', cli: source + 'cli/main.ts', remote: source + 'remote.ts' },
+    entryPoints: { index: source + 'controller/index.ts', cli: source + 'cli/main.ts', remote: source + 'remote.ts', 'embedded-server': source + 'cli/bench/embedded-server.ts' },
     outdir: into,
     external,
     banner,

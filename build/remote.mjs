@@ -3,6 +3,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { build } from 'esbuild'
 import { writeWhole } from './files.mjs'
+import { lazyModules } from './lazy.mjs'
 import { dist, root, source } from './paths.mjs'
 import { privateNames } from './private-names.mjs'
 import { noDirectory, withoutAddons, withoutKeyFiles } from './ssh2.mjs'
@@ -30,6 +31,7 @@ export async function buildStub() {
     minify: true,
     mangleProps: await privateNames(['base', 'router', 'remote-stub']),
     legalComments: 'none',
+    plugins: [lazyModules],
     // An uncaught error prints the whole source line it came from: keep lines short.
     lineLimit: 500,
     logLevel: 'warning',
@@ -71,7 +73,7 @@ export async function buildModules() {
   const entries = Object.values(metafile.outputs).filter(output => output.exports.length > 0).map(output => output.entryPoint).filter(entry => !parts.has(entry))
   // What makes a stub a hop is no service of its own, but is sent the same way.
   const result = await build({ ...options, entryPoints: [...entries, source + 'remote-stub/parent.ts'], entryNames: '[name]', write: false })
-  result.outputFiles.push(...(await build(hopSsh2)).outputFiles)
+  result.outputFiles.push(...(await build(hopWays)).outputFiles)
   await mkdir(dist + 'modules', { recursive: true })
   for (const file of result.outputFiles) await writeWhole(file.path, file.contents)
   const written = result.outputFiles.map(file => ({ file: basename(file.path), bytes: file.contents.length }))
@@ -96,11 +98,19 @@ const remoteModule = {
   logLevel: 'warning',
 }
 
-/** SSH from a hop: sent there only when it is to open an SSH target. */
-const hopSsh2 = {
+/** What makes a stub a hop is there once, however many ways lead on from it. */
+const besideParent = {
+  name: 'beside-parent',
+  setup(build) {
+    build.onResolve({ filter: /\/parent\.ts$/ }, () => ({ path: 'ramet/parent', external: true }))
+  },
+}
+
+/** The ways that lead on from a hop: each is sent there only when it is to be gone. */
+const hopWays = {
   ...remoteModule,
-  entryPoints: [{ in: source + 'remote-stub/hop-ssh2.ts', out: 'ssh2' }],
-  plugins: [withoutAddons, withoutKeyFiles],
+  entryPoints: ['ssh2', 'openssh', 'spawned'].map(name => ({ in: `${source}remote-stub/hop-${name}.ts`, out: name })),
+  plugins: [withoutAddons, withoutKeyFiles, besideParent],
   define: noDirectory,
   write: false,
 }

@@ -1,6 +1,6 @@
 import type { Driver } from '../driver.ts'
 import { compare, interleave, rowOf, within, type Benchmark } from '../harness.ts'
-import { address, prepared, side, type Lab } from '../lab.ts'
+import { address, prepared, side } from '../lab.ts'
 import { resident } from '../memory.ts'
 import type { Stall } from '../ramet-tree.ts'
 import { quantile } from '../stats.ts'
@@ -28,8 +28,8 @@ export const treePing: Benchmark = {
 }
 
 const size = 50
-/** What the others take each: with 49 of them more than the stalled one does not take. */
-const bytes = 8 * megabyte
+/** What the others take each. */
+const bytes = 4 * megabyte
 const stalledBytes = 256 * megabyte
 
 /** One of fifty takes nothing: it costs the hop no more than its window, and the others nothing. */
@@ -61,7 +61,7 @@ export const treeStreams: Benchmark = {
       side(names.command, ramet, round(names.command, 'command')),
       side(names.process, ramet, round(names.process, 'process')),
     ], lab.rounds(3), { warmUp: false })
-    const memory = rowOf('tree-streams-memory', `growth of a hop while ${size - 1} contexts take 8 MiB each and one takes nothing of 256 MiB`, 'MiB',
+    const memory = rowOf('tree-streams-memory', `growth of a hop while ${size - 1} contexts take 4 MiB each and one takes nothing of 256 MiB`, 'MiB',
       series.map((one) => ({ ...one, rounds: grown[one.name] ?? [] })))
     const time = rowOf('tree-streams-time', 'the same: until the others have taken theirs', 'ms', series)
     for (const stalled of [names.command, names.process]) {

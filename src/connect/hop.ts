@@ -39,8 +39,8 @@ export interface HopOpensshTarget {
   port?: number | undefined
   user?: string | undefined
   hostKeys?: 'enforce' | 'accept' | 'ignore' | undefined
-  /** True: it gets an agent socket behind which the controller signs, once session-bind has proven the host key. */
-  agent: boolean
+  /** Keys behind an agent socket that it gets: the controller signs, once session-bind has proven the host key. Undefined: no socket. */
+  agent?: HopKey[] | undefined
 }
 
 export type HopTarget =

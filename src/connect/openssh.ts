@@ -1,10 +1,11 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { RametError, type ErrorCode, type Stage } from '../router/errors.ts'
 import { failedProcess } from './failed-process.ts'
+import { ramDirectory, removeDirectory } from './ram-directory.ts'
 import { SpawnedProcess } from './spawn.ts'
 import type { Connection, ProcessEnd, RemoteProcess } from './transport.ts'
 
@@ -36,6 +37,10 @@ export interface OpensshOptions {
   /** The client program. Default 'ssh'. */
   program?: string | undefined
   env?: NodeJS.ProcessEnv | undefined
+  /** True: what it keeps beside ssh stands in RAM, or is done without. Default: a temporary directory will do. */
+  inRam?: boolean | undefined
+  /** Called once it is closed and nothing of it runs any more. */
+  gone?: (() => void) | undefined
 }
 
 /**
@@ -135,7 +140,8 @@ class OpensshConnection implements Connection {
     this.became.reject(new RametError('closed', `${this.name}: the connection was closed here`, {
       path: [this.name], outcome: 'unknown', hint: 'Open it again.' }))
     this.closing = Promise.all([...this.processes].map((item) => item.destroy())).then(() => this.leave()).then(() => {
-      if (this.dir !== undefined) rmSync(this.dir, { recursive: true, force: true })
+      if (this.dir !== undefined) removeDirectory(this.dir)
+      this.options.gone?.()
       for (const listener of this.listeners) listener()
     })
     return this.closing
@@ -231,10 +237,11 @@ class OpensshConnection implements Connection {
   private privateArgs(): string[] {
     const alone = ['-o', 'ControlPath=none', '-o', 'ControlMaster=no']
     try {
-      this.dir ??= mkdtempSync(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'ramet-'))
+      this.dir ??= this.options.inRam === true ? ramDirectory() : mkdtempSync(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'ramet-'))
     } catch {
-      return alone
+      // Below.
     }
+    if (this.dir === undefined) return alone
     const log = ['-E', join(this.dir, `log${++this.opened}`)]
     const control = join(this.dir, 's')
     // A path that is too long would make ssh refuse to start; without sharing each process connects by itself.

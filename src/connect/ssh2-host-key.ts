@@ -74,6 +74,7 @@ export class HostKeyGate {
     const { blob, signature, decision: { verify, authority } } = this
     if (this.state !== 'offered' || blob === undefined || signature === undefined) throw this.denied(undefined)
     this.state = 'denied'
+    this.signature = undefined
     if (authority !== undefined) {
       authority.proven({ blob, signature, sessionId })
       this.state = 'asking'

@@ -42,6 +42,8 @@ export interface SshProtocol {
   readonly _kexinit: unknown
   /** The current key exchange; `sessionID` is the first exchange's hash, `_sig` the server's signature while the verifier runs. */
   readonly _kex: { readonly sessionID: Buffer; readonly _sig: Buffer | undefined }
+  /** The algorithms in the form in which they are sent; never changed, and taken as it is where a list of names could be given. */
+  readonly _offer: unknown
   /** Methods of the requests under way, in order: tells what an answer of type 60 means. */
   readonly _authsQueue: string[]
   readonly _packetRW: { write: { allocStart: number; alloc(length: number): Buffer; finalize(packet: Buffer): Buffer } }
@@ -120,9 +122,17 @@ export function createProtocol(config: ProtocolConfig): SshProtocol {
   const lists = offeredAlgorithms(config.algorithms)
   // Compression is left out: our own code is compressed already, and zlib after login would have to be flushed per packet.
   const way = { cipher: lists.cipher, mac: lists.hmac, compress: ['none'], lang: [] }
-  const offer = { kex: lists.kex, serverHostKey: lists.serverHostKey, cs: way, sc: way }
-  return new (Protocol as new (config: unknown) => SshProtocol)({ ...config, offer })
+  const key = JSON.stringify(lists)
+  const offer = offers.get(key) ?? { kex: lists.kex, serverHostKey: lists.serverHostKey, cs: way, sc: way }
+  const protocol = new (Protocol as new (config: unknown) => SshProtocol)({ ...config, offer })
+  if (offers.size > OFFERS_MAX) offers.clear()
+  offers.set(key, protocol._offer)
+  return protocol
 }
+
+/** What ssh2 makes of lists, 4 KB each: most connections offer the same. */
+const offers = new Map<string, unknown>()
+const OFFERS_MAX = 16
 
 export function rekeying(protocol: SshProtocol): boolean {
   return protocol._kexinit !== undefined

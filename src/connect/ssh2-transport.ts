@@ -5,6 +5,7 @@ import type { HostKeyGate } from './ssh2-host-key.ts'
 import { type Negotiated, type ProtocolHandlers, type SshAlgorithms, type SshProtocol, createProtocol, hostSignature,
   sessionId } from './ssh2-protocol.ts'
 
+const NO_BYTES = Buffer.alloc(0)
 /** Bytes kept of what a server says before its identification, for messages. */
 const GREETING_CAP = 512
 
@@ -43,7 +44,7 @@ export class SshTransport {
   /** Resolves when the pipe is gone. */
   readonly gone = deferred<void>()
   private readonly options: TransportOptions
-  private greeting = Buffer.alloc(0)
+  private greeting = NO_BYTES
 
   constructor(options: TransportOptions) {
     this.options = options
@@ -55,6 +56,7 @@ export class SshTransport {
       onHeader: (header) => {
         this.ident = header.versions.software
         this.state = 'exchange'
+        this.greeting = NO_BYTES
       },
       onHandshakeComplete: (negotiated) => this.exchanged(negotiated),
       onError: (error) => this.fail(this.protocolError(error)),
@@ -116,10 +118,15 @@ export class SshTransport {
     if (this.state === 'ident' && this.greeting.length < GREETING_CAP) {
       this.greeting = Buffer.concat([this.greeting, bytes.subarray(0, GREETING_CAP - this.greeting.length)])
     }
+    const { poolSize } = Buffer
+    // What stays of the handshake are pieces of few bytes: each would keep 8 KiB of Node's pool for as long as the connection lives.
+    if (this.state === 'ident' || this.state === 'exchange') Buffer.poolSize = 0
     try {
       this.protocol.parse(bytes, 0, bytes.length)
     } catch (error) {
       this.fail(this.protocolError(error as Error))
+    } finally {
+      Buffer.poolSize = poolSize
     }
   }
 

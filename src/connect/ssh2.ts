@@ -14,6 +14,7 @@ import { type SshAlgorithms, cryptoReady, offeredAlgorithms } from './ssh2-proto
 import type { Prompt } from './ssh2-secrets.ts'
 import { SshSession } from './ssh2-session.ts'
 import { watchServer } from './ssh2-watch.ts'
+import type { Turn } from './pace.ts'
 import { dialTcp } from './tcp.ts'
 import type { Connection, RemoteProcess } from './transport.ts'
 
@@ -40,6 +41,8 @@ export interface Ssh2Options {
   algorithms?: Omit<SshAlgorithms, 'serverHostKey'> | undefined
   /** Makes the pipe to the server's SSH port; default TCP. Called again when a connection is retried. */
   dial?: ((signal: AbortSignal) => Promise<Pipe>) | undefined
+  /** Its place among the logins to the same server; it dials when its turn has come. */
+  turn?: Turn | undefined
   /** What `dial` waits for, for messages. */
   waits?: (() => string) | undefined
   /** Milliseconds until the login must have succeeded, time spent at prompts not counted. Default 30,000; 0: none. */
@@ -57,8 +60,10 @@ export interface Ssh2Options {
 }
 
 /** Tries for connections that end before the server has said who it is: nothing has happened on the target by then. */
-const MAX_DIALS = 3
+const MAX_DIALS = 6
+/** ms before the second try; doubled with each that follows, up to RETRY_MOST, and spread by half. */
 const RETRY_BASE = 300
+const RETRY_MOST = 2400
 
 /** Connects by ssh2. Errors come through `ready` and through the pipes of processes that were opened. */
 export function connectSsh2(options: Ssh2Options): Connection {
@@ -101,6 +106,8 @@ class Ssh2Connection implements Connection, ChannelOwner {
     })
     this.ready = this.became.promise
     this.ready.catch(() => {})
+    const { turn } = options
+    if (turn !== undefined) this.ready.then(turn.done, turn.done)
     this.timer = new ConnectTimer(this.clock, options.timeout ?? 30_000, () => this.fail(timedOut(this.name, this.stage, this.options.timeout ?? 30_000)))
     options.signal?.addEventListener('abort', this.onAbort, { once: true })
     // The caller opens the first process in this same tick; what fails at once is still told later.
@@ -192,7 +199,8 @@ class Ssh2Connection implements Connection, ChannelOwner {
     if (this.options.dial !== undefined) this.reach('tcp')
     let pipe: Pipe
     try {
-      const { host, port } = this.options
+      const { host, port, turn } = this.options
+      await turn?.begin(this.abort.signal)
       const dialing = this.options.dial?.(this.abort.signal)
         ?? dialTcp({ host, port, name: this.name, onStage: (stage) => this.reach(stage) }, this.abort.signal)
       pipe = (await Promise.all([dialing, cryptoReady]))[0]
@@ -256,7 +264,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
       void this.attempt()
       return
     }
-    const delay = RETRY_BASE * this.dials * (0.5 + (this.options.random ?? Math.random)())
+    const delay = Math.min(RETRY_MOST, RETRY_BASE * 2 ** (this.dials - 1)) * (0.5 + (this.options.random ?? Math.random)())
     // The clock's timers let the process end; a connection that is being made must not.
     const alive = setInterval(() => {}, 60_000)
     const cancel = this.clock.after(delay, () => {

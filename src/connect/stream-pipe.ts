@@ -21,6 +21,8 @@ export class StreamPipe implements Pipe {
   private readonly readable: Readable
   private readonly writable: Writable
   private sink: PipeSink | undefined
+  /** What came before the start. */
+  private readonly early: Uint8Array[] = []
   private unsent: Uint8Array[] = []
   private unsentBytes = 0
   private scheduled = false
@@ -52,12 +54,21 @@ export class StreamPipe implements Pipe {
       this.ended = true
       this.finish()
     })
-    this.readable.on('data', (chunk: Uint8Array) => {
-      this.bytesIn += chunk.length
-      // A pipe that was closed delivers nothing more, though the stream may still have something in store.
-      if (this.state === 'started') sink.data(chunk)
-    })
+    this.readable.on('data', (chunk: Uint8Array) => this.take(chunk))
+    if (this.early.length > 0) process.nextTick(() => this.deliver())
     if (this.readable.destroyed) process.nextTick(() => this.finish())
+  }
+
+  /** What a socket has read that gives its bytes to a function of ours (net's `onread`) and not to 'data'. */
+  take(chunk: Uint8Array): void {
+    if (this.state === 'new') {
+      this.early.push(chunk)
+      this.readable.pause()
+      return
+    }
+    this.bytesIn += chunk.length
+    // A pipe that was closed delivers nothing more, though the stream may still have something in store.
+    if (this.state === 'started') this.sink?.data(chunk)
   }
 
   get pending(): number {
@@ -98,6 +109,11 @@ export class StreamPipe implements Pipe {
     // finish() follows by the stream's 'close' event, in a later tick.
     this.readable.destroy()
     this.writable.destroy()
+  }
+
+  private deliver(): void {
+    for (const chunk of this.early.splice(0)) this.take(chunk)
+    this.resume()
   }
 
   private readonly onTick = (): void => {

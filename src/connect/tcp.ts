@@ -12,6 +12,12 @@ export interface TcpTarget {
 }
 
 /**
+ * Where every connection reads to; the bytes are copied at once. Node's own way, 64 KiB anew for each read, leaves a heap full
+ * of holes when many connections read at once, a third of what an idle target costs us.
+ */
+const room = Buffer.allocUnsafeSlow(64 * 1024)
+
+/**
  * Opens a TCP connection without Nagle's delay. Addresses are tried as Node does it (several at once where a name has
  * several). Rejects with resolve-failed, connect-refused, connect-timeout or connect-failed; with the signal's reason
  * when aborted. No time limit of its own beyond the operating system's.
@@ -21,7 +27,12 @@ export function dialTcp(target: TcpTarget, signal?: AbortSignal): Promise<Stream
     if (signal?.aborted) return reject(signal.reason as Error)
     let stage: Stage = isIP(target.host) === 0 ? 'resolve' : 'tcp'
     target.onStage?.(stage)
-    const socket = connect({ host: target.host, port: target.port })
+    let pipe: StreamPipe | undefined
+    const take = (size: number): boolean => {
+      pipe?.take(Buffer.from(room.subarray(0, size)))
+      return true
+    }
+    const socket = connect({ host: target.host, port: target.port, onread: { buffer: room, callback: take } })
     // Not by the option: Node before 16.17 does not know it.
     socket.setNoDelay(true)
     const abort = (): void => {
@@ -43,7 +54,8 @@ export function dialTcp(target: TcpTarget, signal?: AbortSignal): Promise<Stream
     socket.once('connect', () => {
       signal?.removeEventListener('abort', abort)
       socket.off('error', failed)
-      resolve(new StreamPipe(socket, socket))
+      pipe = new StreamPipe(socket, socket)
+      resolve(pipe)
     })
   })
 }

@@ -69,6 +69,11 @@ export interface ConnectOptions {
   /** An OpenSSH configuration file, or false for none. Default: what the system's ssh would read. */
   sshConfig?: string | false
   transport?: 'ssh2' | 'openssh'
+  /**
+   * With `via` and transport 'openssh': the hop's ssh gets an agent socket, in RAM, behind which this machine signs logins to just this
+   * target. Needs OpenSSH 8.9 or newer there. Default false: the hop's own keys.
+   */
+  agent?: boolean
   /** The context from which it is opened; it may still be connecting. */
   via?: Context | Connecting
   /**

@@ -5,6 +5,7 @@ import type { CommandLane } from '../connect/command.ts'
 import { RawLane } from '../connect/raw.ts'
 import type { Connection } from '../connect/transport.ts'
 import type { CoreHome } from './core-options.ts'
+import type { Keepalive } from './api.ts'
 import { ExecLane, type ExecHome } from './exec-lane.ts'
 import { LateLane } from './late-lane.ts'
 import type { Together } from './together.ts'
@@ -40,7 +41,8 @@ export class CommandLanes {
   }
 
   /** There is no interpreter, only this connection. */
-  becomeRaw(connection: Connection, clock: Clock): void {
+  becomeRaw(connection: Connection, clock: Clock, keepalive: Keepalive): void {
+    connection.ready.then(() => connection.watch?.(keepalive), () => {})
     this.raw = new RawLane(connection, { clock })
     this.decide()
   }

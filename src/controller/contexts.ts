@@ -19,6 +19,8 @@ import { Reconnects } from './reconnects.ts'
 
 /** Default of ConnectOptions.timeout, ms. */
 const CONNECT_TIMEOUT = 30_000
+/** Code on the main thread of an isolated process answers no PING while it computes; on one machine the end of the pipe says enough. */
+const UNWATCHED = { interval: 2 ** 31 - 1, count: 1 }
 
 export interface ContextsOptions {
   home: CoreHome
@@ -26,7 +28,7 @@ export interface ContextsOptions {
   /** Opens the connection to an address. */
   reach: typeof reach
   /** What every context's reach may use beside its own. */
-  shared: Pick<ReachContext, 'book' | 'jumps'>
+  shared: Pick<ReachContext, 'book' | 'jumps' | 'pace'>
   prompt: ConnectOptions['prompt']
   /** Interpreters on one machine at most. */
   interpreters: number
@@ -52,23 +54,14 @@ export class Contexts {
   /** The context for a target: one that is open or opening when there is an equal one, else a new one. */
   open(target: string, options: ConnectOptions): ContextCore {
     const { via, ...rest } = options
-    const parent = via === undefined ? undefined : this.known(via, target, 'via')
-    const jump = typeof rest.jump === 'object' ? `#${this.known(rest.jump, target, 'jump').id}` : rest.jump
-    // Two handles on one hop are the same way.
-    const key = rest.fresh === true ? undefined : poolKey(parent === undefined ? target : `${parent.id} ${target}`, { ...rest, ...(jump === undefined ? {} : { jump }) })
-    const pooled = key === undefined ? undefined : this.pool.get(key)
-    // One that is going down is no use to anybody new.
-    if (pooled !== undefined && pooled.state !== 'lost' && pooled.state !== 'closed') return pooled
-    const core = this.make(target, rest, parent)
-    if (key !== undefined) this.pool.set(key, core)
-    return core
+    return this.openFrom(via === undefined ? undefined : this.known(via, target, 'via'), target, rest)
   }
 
   /** A fresh process of a context's own Node, below that context. */
-  process(parent: ContextCore, keepalive: CoreOptions['keepalive']): ContextCore {
+  process(parent: ContextCore): ContextCore {
     const way = async (): Promise<HopWay> => ({ target: { kind: 'process' }, answer: () => undefined, close: () => {} })
     const path = [...parent.path, 'isolated']
-    return this.add({ name: 'isolated', path, runtime: 'node', keepalive, timeout: CONNECT_TIMEOUT, parent, hopWay: way }, parent)
+    return this.add({ name: 'isolated', path, runtime: 'node', keepalive: UNWATCHED, timeout: CONNECT_TIMEOUT, parent, hopWay: way }, parent)
   }
 
   ended(id: number): void {
@@ -79,15 +72,32 @@ export class Contexts {
     for (const [key, pooled] of this.pool) if (pooled.id === id) this.pool.delete(key)
   }
 
+  /** Whether the id was ever given to a context. */
+  knew(id: number): boolean {
+    return id > ROOT && id < this.nextId
+  }
+
   /** The context at the other end of a link. */
   at(link: Link): ContextCore | undefined {
-    for (const core of this.cores.values()) if (core.owns(link)) return core
+    for (const core of this.cores.values()) if (core.near?.link === link) return core
     return undefined
   }
 
   async close(): Promise<void> {
     this.reconnects.close()
     await Promise.all([...this.cores.values()].map((core) => core.close()))
+  }
+
+  private openFrom(parent: ContextCore | undefined, target: string, options: ConnectOptions): ContextCore {
+    const jump = typeof options.jump === 'object' ? `#${this.known(options.jump, target, 'jump').id}` : options.jump
+    // Two handles on one hop are the same way.
+    const key = options.fresh === true ? undefined : poolKey(parent === undefined ? target : `${parent.id} ${target}`, { ...options, ...(jump === undefined ? {} : { jump }) })
+    const pooled = key === undefined ? undefined : this.pool.get(key)
+    // One that is going down is no use to anybody new.
+    if (pooled !== undefined && pooled.state !== 'lost' && pooled.state !== 'closed') return pooled
+    const core = this.make(target, options, parent)
+    if (key !== undefined) this.pool.set(key, core)
+    return core
   }
 
   private make(target: string, options: ConnectOptions, parent: ContextCore | undefined): ContextCore {
@@ -116,18 +126,19 @@ export class Contexts {
     const { reconnect, jump } = options
     if (typeof jump === 'object') this.known(jump, target, 'jump').children.jumps.add(core)
     if (reconnect !== undefined && reconnect !== false) {
-      const make = (): ContextCore => this.make(target, options, parent === undefined ? undefined : latest(parent))
-      core.onLost = (cause, connecting) => this.reconnects.lost(core, cause, connecting, reconnect === true ? {} : reconnect, make)
+      const again = (): ContextCore => this.openFrom(parent === undefined ? undefined : latest(parent), target, options)
+      core.onLost = (cause, connecting) => this.reconnects.lost(core, cause, connecting, reconnect === true ? {} : reconnect, again)
+      core.onClosed = () => this.reconnects.forget(core)
     }
     return core
   }
 
   /** `beside`: the context on whose machine it will be. */
   private add(options: Omit<CoreOptions, 'id'>, beside: ContextCore | undefined): ContextCore {
-    if (beside !== undefined) this.interpreters.makeRoom(beside)
+    if (beside !== undefined && options.runtime !== 'raw') this.interpreters.makeRoom(beside)
     const core = new ContextCore(this.options.home, { ...options, id: this.nextId++ })
     this.interpreters.begun(core, beside)
-    core.processes = new Isolation(() => this.process(core, options.keepalive))
+    core.processes = new Isolation(() => this.process(core))
     this.cores.set(core.id, core)
     return core
   }

@@ -1,21 +1,24 @@
 import { type Clock, systemClock } from '../base/clock.ts'
+import { Pace } from '../connect/pace.ts'
 import { RametError } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { ROOT } from '../router/protocol.ts'
-import { Router } from '../router/router.ts'
-import { FrameTrace } from '../router/trace.ts'
 import type { CallOptions, Connecting, ConnectOptions, ControllerOptions, LinkStats } from './api.ts'
 import type { Bundler } from './bundler.ts'
 import { Actions, Handle, type HandleHome, standsFor } from './context.ts'
 import { Contexts } from './contexts.ts'
 import type { CoreHome } from './core-options.ts'
+import type { ContextCore } from './core.ts'
 import { MAX_INTERPRETERS } from './interpreters.ts'
 import { throughContext } from './jump-context.ts'
 import { JumpHosts } from './jump-hosts.ts'
 import { Library } from './library.ts'
 import { LogBook } from './logs.ts'
 import { reach } from './reach.ts'
+import { Refusals } from './refusals.ts'
+import { refusedConnecting } from './refused.ts'
+import { RootRouter } from './root-router.ts'
 import { watchSignal } from './state-dump.ts'
 import { Together } from './together.ts'
 
@@ -23,9 +26,10 @@ import { Together } from './together.ts'
 export class Controller implements AsyncDisposable {
   state: 'open' | 'closed' = 'open'
   private readonly options: ControllerOptions
-  private readonly router: Router
+  private readonly router: RootRouter
   private readonly home: CoreHome & HandleHome
   private readonly contexts: Contexts
+  private readonly refusals: Refusals
   private readonly jumps: JumpHosts
   private bundler_: Promise<Bundler> | undefined
   private unwatch: (() => void) | undefined
@@ -35,15 +39,13 @@ export class Controller implements AsyncDisposable {
   constructor(options: ControllerOptions = {}, clock: Clock = systemClock, reachTarget = reach) {
     this.options = options
     const book = new LogBook(options.logger)
-    this.router = new Router(
+    this.router = new RootRouter(
       {
-        neighbour: (frame: Frame, link: Link) => this.contexts.at(link)?.neighbour(frame),
-        lost: (link: Link, cause: RametError) => this.contexts.at(link)?.unlinked(cause),
+        neighbour: (frame: Frame, link: Link) => this.contexts.at(link)?.near?.neighbour(frame),
+        lost: (link: Link, cause: RametError) => this.contexts.at(link)?.near?.lost(cause),
         responsive: (link: Link, responsive: boolean) => this.contexts.at(link)?.responsive(responsive),
-        refused: (message: string, link: Link) => {
-          // What was on its way from a context that has just been closed is no attack.
-          if (this.contexts.at(link)?.state !== 'closed') book.write('warn', { context: link.path.join(' > '), code: 'not-allowed' }, message)
-        },
+        refused: (...refused) => this.refusals.refused(...refused),
+        broke: (id: number, cause: RametError) => this.contexts.cores.get(id)?.lost(cause),
       },
       { id: ROOT, clock, maxMessage: options.limits?.message },
     )
@@ -54,26 +56,32 @@ export class Controller implements AsyncDisposable {
       together: new Together(this.router, library),
       clock,
       book,
-      trace: FrameTrace.fromEnvironment(),
       limits: options.limits ?? {},
       ended: (id) => this.contexts.ended(id),
       bundler: () => this.bundler(),
       connect: (target, connectOptions) => this.connect(target, connectOptions),
     }
     const { prompt, limits } = options
-    this.jumps = new JumpHosts({ clock, book }, (context, name) => throughContext(this.contexts.known(context, name, 'jump'), this.router))
+    const pace = new Pace()
+    this.jumps = new JumpHosts({ clock, book, pace }, (context, name) => throughContext(this.contexts.known(context, name, 'jump'), this.router))
     const interpreters = limits?.interpreters ?? MAX_INTERPRETERS
-    this.contexts = new Contexts({ home: this.home, clock, reach: reachTarget, shared: { book, jumps: this.jumps }, prompt, interpreters })
+    this.contexts = new Contexts({ home: this.home, clock, reach: reachTarget, shared: { book, jumps: this.jumps, pace }, prompt, interpreters })
+    this.refusals = new Refusals(this.contexts, this.router, book)
     this.unwatch = watchSignal(() => this.describe())
   }
 
   /**
    * Opens a context, or another handle on an equal one that is open. What comes back is a promise of it on which work can
-   * be started at once: such work leaves together with the bytes that open the connection.
+   * be started at once: such work leaves together with the bytes that open the connection. Every failure comes through it.
    */
   connect(target: string, options: ConnectOptions = {}): Connecting {
-    if (this.state === 'closed') throw new RametError('closed', 'this controller was closed', { outcome: 'not-sent', hint: 'Make a new one.' })
-    const core = this.contexts.open(target, options)
+    let core: ContextCore
+    try {
+      if (this.state === 'closed') throw new RametError('closed', 'this controller was closed', { outcome: 'not-sent', hint: 'Make a new one.' })
+      core = this.contexts.open(target, options)
+    } catch (error) {
+      return refusedConnecting(error as Error)
+    }
     const handle = new Handle(core, this.home)
     const promise = handle.opened(options.signal)
     // A failure reaches whoever awaits it, and every call; a context that nobody awaited is no unhandled rejection.

@@ -1,13 +1,12 @@
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../connect/transport.ts'
 import type { CallOutcome } from '../router/call.ts'
-import type { Router } from '../router/router.ts'
-import type { FrameTrace } from '../router/trace.ts'
 import type { CallOptions, Keepalive } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
 import type { Hop, HopWay } from './hop-way.ts'
 import type { Library } from './library.ts'
 import type { LogBook } from './logs.ts'
+import type { RootRouter } from './root-router.ts'
 import type { Together } from './together.ts'
 
 /** Options of a call, and those that only we give. */
@@ -18,14 +17,12 @@ export interface WorkOptions extends CallOptions {
 
 /** What a context needs of its controller. */
 export interface CoreHome {
-  readonly router: Router
+  readonly router: RootRouter
   readonly library: Library
   /** For work that is the same for many contexts. */
   readonly together: Together
   readonly clock: Clock
   readonly book: LogBook
-  /** Prints every frame when the environment asks for it. */
-  readonly trace: FrameTrace | undefined
   readonly limits: { link?: number | undefined; code?: number | undefined; message?: number | undefined }
   /** The context is gone for good. */
   ended(id: number): void
@@ -41,7 +38,7 @@ export interface ParentCore {
 }
 
 /** Contexts that end before another one does: those that it opened and, in `jumps`, those whose connection passes through it. */
-export class Below extends Set<{ close(): Promise<void> }> {
+export class Below extends Set<{ close(): Promise<void>; responsive(responsive: boolean): void }> {
   readonly jumps = new Set<{ close(): Promise<void> }>()
 
   get all(): number {

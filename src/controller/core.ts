@@ -4,8 +4,6 @@ import type { Connection } from '../connect/transport.ts'
 import { type CallOutcome, PendingCall } from '../router/call.ts'
 import { decode } from '../router/codec.ts'
 import { RametError, type Stage } from '../router/errors.ts'
-import type { Frame } from '../router/frame.ts'
-import type { Link } from '../router/link.ts'
 import { MAX_CODE } from '../router/protocol.ts'
 import type { ContextInfo, LinkStats } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
@@ -41,6 +39,8 @@ export class ContextCore implements StemOwner, ParentCore {
   processes: ProcessCalls | undefined
   /** It was lost, or could not be reached (`connecting`). */
   onLost: ((cause: RametError, connecting: boolean) => void) | undefined
+  /** Its last handle is gone; it may have been lost before. */
+  onClosed: (() => void) | undefined
   /** Contexts that it opened. They end before it does. */
   readonly children = new Below()
   private readonly home: CoreHome
@@ -53,7 +53,8 @@ export class ContextCore implements StemOwner, ParentCore {
   /** What was begun on the way here and must not be cut short: a host key that is being saved. */
   private readonly unfinished: Promise<unknown>[] = []
   private readonly log: ContextLog
-  private near: NearStem | undefined
+  /** Where this process is its neighbour. */
+  near: NearStem | undefined
   private far: FarStem | undefined
   /** Made by this process; undefined below a hop, and before there is one. */
   connection: Connection | undefined
@@ -88,10 +89,6 @@ export class ContextCore implements StemOwner, ParentCore {
     this.reaching = this.reach()
   }
 
-  owns(link: Link): boolean {
-    return link === this.near?.link
-  }
-
   private get stem(): NearStem | FarStem | undefined {
     return this.near ?? this.far
   }
@@ -120,14 +117,12 @@ export class ContextCore implements StemOwner, ParentCore {
     if (options.isolate === 'process' && this.processes !== undefined) return this.processes.call(graph, name, args, options, outcome)
     const user = options.isolate !== 'none'
     if (!user && this.children.size > 0) throw this.error('not-allowed', 'leads to other contexts, which code on its main thread could hold up', "Leave isolate: 'none' to contexts that no other is reached through.")
-    const { router, together } = this.home
-    const entry = this.shipment.ship(this.stem?.code, graph, user, options.together === true ? together : undefined)
+    const together = options.together === true ? this.home.together : undefined
+    const entry = this.shipment.ship(this.stem?.code, graph, user, together)
+    const { timeout, signal } = options
+    const failed = (error: Error): void => outcome.failed(this.options.runtime === 'auto' && isNoNode(error) ? interpreterNeeded(this.path, error) : error)
     this.roundTrips++
-    void new PendingCall(
-      options.together === true ? together : router,
-      { dst: this.id, entry, name, args, user, timeout: options.timeout, signal: options.signal, remoteError: (wire) => this.remoteError(wire), path: this.path },
-      { ...outcome, failed: (error) => outcome.failed(this.options.runtime === 'auto' && isNoNode(error) ? interpreterNeeded(this.path, error) : error) },
-    )
+    void new PendingCall(together ?? this.home.router, { dst: this.id, entry, name, args, user, timeout, signal, remoteError: this.remoteError, path: this.path }, { ...outcome, failed })
   }
 
   /** Milliseconds of one round trip. */
@@ -137,20 +132,12 @@ export class ContextCore implements StemOwner, ParentCore {
     return this.stem?.ping() ?? pingByCommand(this.lane(), this.home.clock)
   }
 
-  /** A frame from the stub that concerns the two of us. Throwing costs the link. */
-  neighbour(frame: Frame): void {
-    this.near?.neighbour(frame, this.state === 'connecting')
-  }
-
   responsive(responsive: boolean): void {
-    if (this.state !== 'connected' && this.state !== 'unresponsive') return
+    if (this.state !== (responsive ? 'unresponsive' : 'connected')) return
     this.state = responsive ? 'connected' : 'unresponsive'
-    this.home.book.write(responsive ? 'info' : 'warn', { context: this.path.join(' > ') }, responsive ? 'answers again' : 'does not answer')
-  }
-
-  /** A link was lost: hears what became of its own. */
-  unlinked(cause: RametError): void {
-    this.near?.lost(cause)
+    // Nothing that is behind it can be heard of either.
+    for (const child of this.children) child.responsive(responsive)
+    this.log.event(responsive ? 'info' : 'warn', responsive ? 'answers again' : 'does not answer')
   }
 
   lost(cause: RametError): void {
@@ -171,6 +158,7 @@ export class ContextCore implements StemOwner, ParentCore {
 
   /** Says goodbye, waits for the stub's end (at most GOODBYE) and closes the connection. Twice is harmless. */
   close(): Promise<void> {
+    this.onClosed?.()
     return (this.closing ??= this.state === 'lost' ? this.finish() : this.goodbye())
   }
 
@@ -246,7 +234,7 @@ export class ContextCore implements StemOwner, ParentCore {
 
   private becomeRaw(connection: Connection): void {
     this.runtime = 'raw'
-    this.lanes.becomeRaw(connection, this.home.clock)
+    this.lanes.becomeRaw(connection, this.home.clock, keepaliveOf(this.options.keepalive))
     connection.ready.then(
       () => {
         if (this.state !== 'connecting') return

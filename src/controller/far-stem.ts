@@ -4,10 +4,10 @@ import type { Channel, ChannelHandler, Route } from '../router/channel.ts'
 import type { CodeLink } from '../router/code-link.ts'
 import { decode, encode } from '../router/codec.ts'
 import { Budget } from '../router/credit.ts'
-import { RametError, type Stage } from '../router/errors.ts'
+import { isRametError, located, RametError, type Stage } from '../router/errors.ts'
 import { MAX_LINK, OPEN_KIND, TYPE } from '../router/protocol.ts'
 import type { CoreHome } from './core-options.ts'
-import { HopAnswers } from './hop-answers.ts'
+import { HopAnswers, MAX_UNHEARD } from './hop-answers.ts'
 import { hopFailure } from './hop-failure.ts'
 import { type Hop, hopModule, hopRequest, type HopWay, STAGES, transportOf } from './hop-way.ts'
 import type { ContextLog } from './logs.ts'
@@ -24,9 +24,14 @@ export interface FarOptions {
 
 /** Contexts below a hop share its link; so much of its budget one of them takes at most. */
 const SHARE = 4
+/** Bytes under way to, and from, a context below a hop that no other there can take: hundreds may have theirs on one link. */
+const OWN = 16 * 1024
+/** Questions about one context in all: a login with many keys, and answers to the server's own questions. */
+const MAX_ASKED = 100
+
 /** A context below a hop, held by a channel to that hop for as long as it lives. */
 export class FarStem implements Stem, ChannelHandler {
-  state: 'waiting' | 'opening' | 'closed' = 'waiting'
+  state: 'waiting' | 'opening' | 'open' | 'closed' = 'waiting'
   stage: Stage = 'resolve'
   readonly code: CodeLink
   private readonly home: CoreHome
@@ -53,9 +58,14 @@ export class FarStem implements Stem, ChannelHandler {
     this.options = options
     this.owner = owner
     this.code = hop.code
-    this.answers = new HopAnswers(options.path, (...message) => this.down(...message))
+    this.answers = new HopAnswers(options.path, {
+      down: (...message) => this.down(...message),
+      refused: (text) => options.log.event('warn', text),
+      guilty: (error) => this.drop(error),
+      most: MAX_ASKED,
+    })
     const share = (limits.link ?? MAX_LINK) / SHARE
-    this.route = { link: way.link, path: options.path, down: new Budget(share, way.link.down), up: new Budget(share, way.link.up), rtt: undefined }
+    this.route = { link: way.link, path: options.path, down: new Budget(share, way.link.down, OWN), up: new Budget(share, way.link.up, OWN), rtt: undefined }
     router.addRoute(options.id, this.route)
     way.link.sendNeighbour(TYPE.ROUTE, encode([options.id, hop.id, options.hello]))
   }
@@ -113,17 +123,27 @@ export class FarStem implements Stem, ChannelHandler {
 
   message(bytes: Uint8Array, credit: number): void {
     this.channel?.consumed(credit)
-    const message: unknown = decode(bytes)
+    try {
+      if (!this.heard(decode(bytes))) this.drop(this.error('protocol-error', 'is below a hop that said something that no hop of ours says'))
+    } catch (error) {
+      // The context's own words come through here, too: they must not cost the hop, nor what else is below it.
+      this.drop(isRametError(error) ? located(error, this.options.path) as RametError : this.error('protocol-error', 'said something that cannot be read', error))
+    }
+  }
+
+  /** Whether it is something that a hop may say now. */
+  private heard(message: unknown): boolean {
     const [kind, first, second] = (Array.isArray(message) ? message : []) as unknown[]
     if (kind === HOP_UP.STAGE && STAGES.includes(first)) this.stage = first as Stage
     else if (kind === HOP_UP.ASK && typeof first === 'number') void this.answers.asked(first, second)
     else if (kind === HOP_UP.STRAY && first instanceof Uint8Array) this.options.log.stray(first)
-    else if (kind === HOP_UP.HELLO && first instanceof Uint8Array) this.greeted(first)
+    else if (kind === HOP_UP.HELLO && first instanceof Uint8Array && this.state === 'opening') this.greeted(first)
     else if (kind === HOP_UP.RESPONSIVE && typeof first === 'boolean') this.owner.responsive(first)
     else if (kind === HOP_UP.STATS && isStats(first)) this.carried = first
-    else if (kind === HOP_UP.PONG && typeof first === 'number' && isStats(second)) this.pong(first, second)
+    else if (kind === HOP_UP.PONG && typeof first === 'number' && this.pings.has(first) && isStats(second)) this.pong(first, second)
     else if (kind === HOP_UP.FAILED) this.failure = hopFailure(first, this.options.path)
-    else this.drop(this.error('protocol-error', 'is below a hop that said something of an unknown form'))
+    else return false
+    return true
   }
 
   end(bytes: Uint8Array): void {
@@ -141,6 +161,7 @@ export class FarStem implements Stem, ChannelHandler {
   private greeted(hello: Uint8Array): void {
     // It is connected: from now on nothing is signed for it.
     this.answers.close()
+    this.state = 'open'
     this.owner.greeted(hello)
     // The round trip sets the pace of what is granted to it.
     this.ping().catch(() => {})
@@ -157,7 +178,9 @@ export class FarStem implements Stem, ChannelHandler {
   }
 
   private down(...message: unknown[]): void {
-    this.channel?.send(encode(message))
+    if (this.channel?.send(encode(message)) === false && this.channel.queued > MAX_UNHEARD) {
+      this.drop(this.error('overflow', 'is below a hop that takes no answers'))
+    }
   }
 
   private over(cause: RametError): void {

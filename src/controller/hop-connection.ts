@@ -7,7 +7,7 @@ import { decode, encode } from '../router/codec.ts'
 import { isRametError, RametError, type Stage } from '../router/errors.ts'
 import { OPEN_KIND } from '../router/protocol.ts'
 import type { Router } from '../router/router.ts'
-import { HopAnswers } from './hop-answers.ts'
+import { HopAnswers, MAX_UNHEARD } from './hop-answers.ts'
 import { hopFailure } from './hop-failure.ts'
 import { HopProcess } from './hop-process.ts'
 import { type Hop, hopModule, hopRequest, type HopWay, STAGES, transportOf } from './hop-way.ts'
@@ -42,7 +42,7 @@ export class HopConnection implements Connection, ChannelHandler {
     this.transport = transportOf(way.target)
     this.ready = this.became.promise
     this.ready.catch(() => {})
-    this.answers = new HopAnswers(path, (...message) => this.down(...message))
+    this.answers = new HopAnswers(path, { down: (...message) => this.down(...message), guilty: (error) => this.over(error) })
     this.answers.open(way)
     this.entry = hop.ship(hopModule(way.target))
     const request = { ...hopRequest(id, path, way.target), commands: true }
@@ -131,7 +131,7 @@ export class HopConnection implements Connection, ChannelHandler {
   }
 
   private down(...message: unknown[]): void {
-    this.channel.send(encode(message))
+    if (!this.channel.send(encode(message)) && this.channel.queued > MAX_UNHEARD) this.over(this.error('overflow', 'is below a hop that takes no answers'))
   }
 
   private error(code: RametError['code'], text: string): RametError {

@@ -1,4 +1,5 @@
 import { type ErrorCode, type Outcome, RametError, type Stage } from '../router/errors.ts'
+import { STAGES } from './hop-way.ts'
 import { escapeControls } from './logs.ts'
 
 const OUTCOMES: readonly unknown[] = ['not-sent', 'failed', 'unknown'] satisfies Outcome[]
@@ -15,6 +16,6 @@ export function hopFailure(content: unknown, path: readonly string[]): RametErro
     path,
     outcome: OUTCOMES.includes(outcome) ? (outcome as Outcome) : 'unknown',
     hint: typeof hint === 'string' ? escapeControls(hint.slice(0, LONGEST)) : '',
-    ...(typeof stage === 'string' ? { stage: stage as Stage } : {}),
+    ...(STAGES.includes(stage) ? { stage: stage as Stage } : {}),
   })
 }

@@ -45,7 +45,7 @@ export function transportOf(target: HopTarget): Connection['transport'] {
 
 /** The code of ours that opens a target on a hop. */
 export function hopModule({ kind }: HopTarget): CodeGraph {
-  return ownModule(kind === 'ssh' ? 'ssh2' : 'parent')
+  return ownModule(kind === 'ssh' ? 'ssh2' : kind === 'openssh' ? 'openssh' : 'spawned')
 }
 
 export function hopRequest(id: number, path: readonly string[], target: HopTarget, node?: string | string[]): HopRequest {

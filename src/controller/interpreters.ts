@@ -1,6 +1,6 @@
 import { RametError } from '../router/errors.ts'
-import type { Router } from '../router/router.ts'
 import type { ContextCore } from './core.ts'
+import type { RootRouter } from './root-router.ts'
 
 /** Default of `limits.interpreters`: Mitogen's figure for interpreters per target. */
 export const MAX_INTERPRETERS = 20
@@ -11,11 +11,11 @@ export const MAX_INTERPRETERS = 20
  */
 export class Interpreters {
   private readonly limit: number
-  private readonly router: Router
+  private readonly router: RootRouter
   /** Context → all on its machine; shared by them. */
   private readonly machines = new Map<ContextCore, Set<ContextCore>>()
 
-  constructor(limit: number, router: Router) {
+  constructor(limit: number, router: RootRouter) {
     this.limit = limit
     this.router = router
   }
@@ -23,7 +23,7 @@ export class Interpreters {
   /** Before another one is opened from `parent`, on its machine. Throws RametError 'too-many-interpreters'. */
   makeRoom(parent: ContextCore): void {
     const machine = this.machines.get(parent)
-    const alive = [...(machine ?? [])].filter(({ state }) => state !== 'closed' && state !== 'lost')
+    const alive = [...(machine ?? [])].filter(({ state, runtime }) => runtime === 'node' && state !== 'closed' && state !== 'lost')
     if (alive.length < this.limit) return
     const idle = alive.filter((core) => core !== parent && this.isIdle(core)).sort((a, b) => a.used - b.used)[0]
     if (idle === undefined) {

@@ -2,7 +2,7 @@ import type { Pipe } from '../router/pipe.ts'
 import type { Router } from '../router/router.ts'
 import type { ContextCore } from './core.ts'
 import { type JumpWay, noAnswer } from './jump-way.ts'
-import { orAborted, Pace } from './pace.ts'
+import { orAborted, Pace } from '../connect/pace.ts'
 import { dialFrom } from './dial-from.ts'
 
 const paces = new WeakMap<ContextCore, Pace>()

@@ -5,13 +5,13 @@ import type { Pipe } from '../router/pipe.ts'
 import type { ConnectOptions } from './api.ts'
 import { keepaliveOf } from './greeting.ts'
 import { type JumpUser, type JumpWay, noAnswer } from './jump-way.ts'
-import { orAborted, Pace } from './pace.ts'
+import { orAborted, Pace } from '../connect/pace.ts'
 import type { ReachContext } from './reach-context.ts'
 import { loginBySsh2 } from './reach-ssh2.ts'
 import { loginThrough } from './reach-through.ts'
 
 /** What a jump host may use; all but what is its own. */
-export type JumpHome = Pick<ReachContext, 'clock' | 'book' | 'jumps'> & {
+export type JumpHome = Pick<ReachContext, 'clock' | 'book' | 'jumps' | 'pace'> & {
   /** Nobody is to be given it any more. */
   gone(host: JumpHost): void
 }

@@ -11,7 +11,7 @@ export class JumpHosts implements Jumps {
   private readonly home: JumpHome
   private readonly throughContext: Jumps['through']
 
-  constructor(home: Pick<JumpHome, 'clock' | 'book'>, throughContext: Jumps['through']) {
+  constructor(home: Pick<JumpHome, 'clock' | 'book' | 'pace'>, throughContext: Jumps['through']) {
     this.home = { ...home, jumps: this, gone: (host) => this.gone(host) }
     this.throughContext = throughContext
   }

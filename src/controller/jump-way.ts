@@ -1,7 +1,7 @@
 import type { JumpStop } from '../connect/jump-route.ts'
 import type { Pipe } from '../router/pipe.ts'
 import type { ConnectOptions } from './api.ts'
-import type { Pace } from './pace.ts'
+import type { Pace } from '../connect/pace.ts'
 
 /** TCP through another machine, for one connection. */
 export interface JumpWay {

@@ -64,8 +64,9 @@ export class Library {
   resend(code: CodeLink, hashes: readonly string[]): boolean {
     if (!hashes.every((hash) => code.wasSent(hash) && this.modules.has(hash))) return false
     const { path, queued } = code.link
-    if (queued.bytes > MAX_QUEUED) throw new RametError('overflow', `${path.join(' > ')} asks for code and takes none`, { path })
-    code.push(hashes, this.pack(hashes))
+    if (queued > MAX_QUEUED) throw new RametError('overflow', `${path.join(' > ')} asks for code and takes none`, { path })
+    // Not compressed: whoever asks over and over must not keep us busy.
+    code.push(hashes, packTexts(this.textsOf(hashes), false))
     return true
   }
 
@@ -73,9 +74,12 @@ export class Library {
   private pack(hashes: readonly string[]): Uint8Array {
     const key = hashes.join()
     if (this.lastPack?.hashes !== key) {
-      const texts = hashes.map((hash) => new TextEncoder().encode(this.modules.get(hash)?.text))
-      this.lastPack = { hashes: key, pack: packTexts(texts, true) }
+      this.lastPack = { hashes: key, pack: packTexts(this.textsOf(hashes), true) }
     }
     return this.lastPack.pack
+  }
+
+  private textsOf(hashes: readonly string[]): Uint8Array[] {
+    return hashes.map((hash) => new TextEncoder().encode(this.modules.get(hash)?.text))
   }
 }

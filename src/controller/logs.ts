@@ -17,7 +17,9 @@ export class LogBook {
     this.given = logger
   }
 
-  write(level: Level, fields: Record<string, unknown>, text: string): void {
+  /** Control characters in the text are shown: it may hold words of a target. */
+  write(level: Level, fields: Record<string, unknown>, words: string): void {
+    const text = escapeControls(words)
     if (this.given !== undefined) {
       this.given[level](fields, text)
       return
@@ -64,6 +66,11 @@ export class ContextLog {
     this.write(name, { ...fieldsOf(more), source: escapeControls(source.slice(0, 32)), remoteTime }, text.slice(0, 2 * LINE), missing)
   }
 
+  /** Something that we have to say of the context, however often it makes us. */
+  event(level: Level, text: string): void {
+    if (this.limit.pass()) this.write(level, {}, text, 0)
+  }
+
   /** Bytes that came beside the frames. */
   stray(bytes: Uint8Array): void {
     this.lines.take(bytes)
@@ -77,7 +84,7 @@ export class ContextLog {
 
   private write(level: Level, fields: Record<string, unknown>, text: string, dropped: number): void {
     const missing = dropped + this.limit.take()
-    this.book.write(level, { ...fields, context: this.context, ...(missing > 0 ? { dropped: missing } : {}) }, escapeControls(text))
+    this.book.write(level, { ...fields, context: this.context, ...(missing > 0 ? { dropped: missing } : {}) }, text)
   }
 }
 

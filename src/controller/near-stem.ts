@@ -6,13 +6,14 @@ import { CodeLink, decodeNeed } from '../router/code-link.ts'
 import { RametError, type Stage } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
-import { TYPE } from '../router/protocol.ts'
+import { MAX_NEED, TYPE } from '../router/protocol.ts'
 import type { Keepalive } from './api.ts'
 import type { CoreHome } from './core-options.ts'
 import type { ContextLog } from './logs.ts'
 import { Pings } from './pings.ts'
 import type { Stem, StemOwner } from './stem.ts'
 import { stubImage, version } from './stub-image.ts'
+import { traced } from './trace.ts'
 
 /** How long a stub may take for its goodbye, in ms: its commands get 2 s after their TERM. */
 export const GOODBYE = 5000
@@ -29,7 +30,7 @@ export interface NearOptions {
 
 /** A context at the end of a connection that this process made. */
 export class NearStem implements Stem {
-  state: 'waiting' | 'booting' | 'closed' = 'waiting'
+  state: 'waiting' | 'booting' | 'open' | 'closed' = 'waiting'
   readonly link: Link
   readonly code: CodeLink
   private readonly home: CoreHome
@@ -46,7 +47,7 @@ export class NearStem implements Stem {
     this.home = home
     this.options = options
     this.owner = owner
-    this.link = home.router.addLink(this.pipe, 'child', { path: options.path, budget: home.limits.link, trace: home.trace }, options.id)
+    this.link = home.router.addLink(traced(this.pipe, options.path), 'child', { path: options.path, budget: home.limits.link }, options.id)
     this.code = new CodeLink(this.link)
     this.link.onPong = (rtt) => this.pings.answered(rtt)
     this.link.sendNeighbour(TYPE.HELLO, options.hello)
@@ -79,13 +80,14 @@ export class NearStem implements Stem {
   }
 
   /** A frame from the stub that concerns the two of us. Throwing costs the link. */
-  neighbour(frame: Frame, greeting: boolean): void {
-    if (frame.type === TYPE.HELLO && greeting) {
+  neighbour(frame: Frame): void {
+    if (frame.type === TYPE.HELLO && this.state === 'booting') {
+      this.state = 'open'
       this.owner.greeted(frame.payload)
       this.link.watch(this.options.keepalive)
       this.link.ping()
     } else if (frame.type === TYPE.NEED) {
-      const message = this.code.join(frame)
+      const message = this.code.join(frame, MAX_NEED)
       if (message === undefined) return
       if (!this.home.library.resend(this.code, decodeNeed(message))) throw this.error('not-allowed', 'asked for a module that it was never offered')
     } else {

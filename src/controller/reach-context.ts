@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import type { Pace } from '../connect/pace.ts'
 import type { Jumps } from './jump-way.ts'
 import type { LogBook } from './logs.ts'
 
@@ -14,4 +15,6 @@ export interface ReachContext {
   unfinished(work: Promise<unknown>): void
   book: LogBook
   jumps: Jumps
+  /** Spreads the logins from here to one server. */
+  pace: Pace
 }

@@ -1,7 +1,8 @@
 import { basename } from 'node:path'
-import type { HopSshTarget } from '../connect/hop.ts'
+import type { HopKey, HopSshTarget } from '../connect/hop.ts'
 import { withJump } from '../connect/jump-route.ts'
 import { resolveSshConfig } from '../connect/ssh-config.ts'
+import type { SshKey } from '../connect/ssh-key.ts'
 import type { TargetAddress } from '../connect/target.ts'
 import { RametError } from '../router/errors.ts'
 import type { ConnectOptions } from './api.ts'
@@ -34,8 +35,7 @@ export async function hopWayBySsh2(address: SshAddress, options: ConnectOptions,
 export function hopSshTarget({ host, port, user, keys, password, prompt, hostKeyAlgorithms, kex, cipher, hmac }: SshLogin): HopSshTarget {
   return {
     kind: 'ssh', host, port, user,
-    // For messages the last part of a path will do: the rest is nobody's business there.
-    keys: keys.map(({ publicBlob, type, comment, local }) => ({ publicBlob, type, comment: basename(comment).slice(0, 64), local })),
+    keys: hopKeys(keys),
     password: password !== undefined,
     prompt: prompt !== undefined,
     hostKeyAlgorithms: [...hostKeyAlgorithms],
@@ -43,4 +43,9 @@ export function hopSshTarget({ host, port, user, keys, password, prompt, hostKey
     cipher: cipher === undefined ? undefined : [...cipher],
     hmac: hmac === undefined ? undefined : [...hmac],
   }
+}
+
+/** The public parts. For messages the last part of a key's path will do: the rest is nobody's business there. */
+export function hopKeys(keys: readonly SshKey[]): HopKey[] {
+  return keys.map(({ publicBlob, type, comment, local }) => ({ publicBlob, type, comment: basename(comment).slice(0, 64), local }))
 }

@@ -11,6 +11,10 @@ export async function hopWay(address: TargetAddress, options: ConnectOptions, co
   if (options.jump !== undefined) {
     throw refused('config-invalid', context, 'jump and via exclude each other', 'Jump to the first host, and go on via its context.')
   }
+  if (address.kind === 'ssh' && options.transport === 'openssh') {
+    const { hopWayByOpenssh } = await import('./reach-hop-openssh.ts')
+    return hopWayByOpenssh(address, options, context)
+  }
   if (address.kind === 'ssh') {
     const { hopWayBySsh2 } = await import('./reach-hop-ssh.ts')
     return hopWayBySsh2(address, options, context)

@@ -28,7 +28,7 @@ export async function loginBySsh2(
     prompting: context.prompting,
     signal: context.signal,
     clock: context.clock,
-    ...through,
+    ...(through ?? { turn: context.pace.turn(`${host}:${port}`) }),
   })
   connection.ready.then(login.close, login.close)
   return connection

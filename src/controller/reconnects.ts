@@ -15,7 +15,7 @@ export class Reconnects {
   private readonly clock: Clock
   private readonly book: LogBook
   private readonly random: () => number
-  private readonly timers = new Set<() => void>()
+  private readonly timers = new Map<ContextCore, () => void>()
   private readonly tries = new WeakMap<ContextCore, number>()
 
   constructor(clock: Clock, book: LogBook, random = Math.random) {
@@ -34,8 +34,7 @@ export class Reconnects {
     const context = core.path.join(' > ')
     this.book.write('info', { context, code: cause.code }, `will be connected again in ${Math.round(wait)} ms`)
     const cancel = this.clock.after(wait, () => {
-      this.timers.delete(cancel)
-      if (core.handles === 0) return
+      this.timers.delete(core)
       try {
         const next = make()
         this.tries.set(next, tries + 1)
@@ -47,12 +46,18 @@ export class Reconnects {
         this.lost(core, error as RametError, false, { delay, attempts }, make)
       }
     })
-    this.timers.add(cancel)
+    this.timers.set(core, cancel)
+  }
+
+  /** Nobody waits for it any more. */
+  forget(core: ContextCore): void {
+    this.timers.get(core)?.()
+    this.timers.delete(core)
   }
 
   close(): void {
     this.state = 'closed'
-    for (const cancel of this.timers) cancel()
+    for (const cancel of this.timers.values()) cancel()
     this.timers.clear()
   }
 }

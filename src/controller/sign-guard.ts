@@ -3,7 +3,7 @@ import { proofProblem } from '../connect/host-proof.ts'
 import { fingerprint, sameBytes } from '../connect/key-blob.ts'
 import type { SshKey } from '../connect/ssh-key.ts'
 import { offeredHostKey } from '../connect/ssh2-host-key.ts'
-import { loginData, publicKeyRequest } from '../connect/userauth.ts'
+import { hostBoundRequest, loginData, publicKeyRequest } from '../connect/userauth.ts'
 import { type ErrorCode, isRametError, RametError, type Stage } from '../router/errors.ts'
 import type { HostKey, Prompt } from './api.ts'
 import { readHopQuestion } from './hop-question.ts'
@@ -19,12 +19,14 @@ export interface GuardedLogin {
   prompt: Prompt | undefined
   /** Only the literal true accepts. */
   verifyHostKey: (key: HostKey) => unknown
+  /** How many sessions questions may be about. Default 2. */
+  sessions?: number | undefined
 }
 
 export type GuardLog = (level: 'info' | 'warn', fields: Record<string, unknown>, text: string) => void
 
 /**
- * Sessions of one connect that questions may be about. ssh2 on a hop makes a second connection after the first key exchange in one
+ * Sessions of one connect that questions may be about, where it is not said. ssh2 on a hop makes a second connection after the first key exchange in one
  * case only: a server (dropbear) that ends the connection when a login sent in one flight is refused. A dial that is lost
  * earlier has proven nothing, and nothing was asked about it.
  */
@@ -107,7 +109,7 @@ export class SignGuard {
       return known
     }
     const [first] = this.sessions
-    if (first !== undefined && (this.sessions.length >= MAX_SESSIONS || first.signed.size === 0)) {
+    if (first !== undefined && (this.sessions.length >= (this.login.sessions ?? MAX_SESSIONS) || first.signed.size === 0)) {
       throw this.notAllowed('asked for one more session than connecting once needs')
     }
     const problem = proofProblem(proof)
@@ -149,8 +151,9 @@ export class SignGuard {
     }
     const { blob, sessionId } = session.proof
     // Made anew and compared whole: what is signed is this one login, and holds nothing that the hop has chosen.
-    const expected = loginData(sessionId, publicKeyRequest(user, algorithm, key.publicBlob, true))
-    if (!sameBytes(data, expected)) {
+    const expected = [publicKeyRequest(user, algorithm, key.publicBlob, true), hostBoundRequest(user, algorithm, key.publicBlob, blob)]
+      .map((request) => loginData(sessionId, request)).find((login) => sameBytes(login, data))
+    if (expected === undefined) {
       throw this.notAllowed(`asked for a signature over something else than a login as ${user} with this key in this session`)
     }
     const once = `${index} ${algorithm}`

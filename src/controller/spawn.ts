@@ -27,7 +27,7 @@ export function spawnCommand(lane: CommandLane, command: string | string[], opti
   const finish = (error: RametError | undefined) => {
     options.signal?.removeEventListener('abort', cancel)
     running.onWritable = undefined
-    stdin.destroy()
+    stdin.destroy(error)
     for (const output of [stdout, stderr]) output.finish(error)
     if (error !== undefined) throw error
   }
@@ -88,7 +88,7 @@ function outputStream(running: RunningCommand): OutputStream {
 }
 
 function inputStream(running: RunningCommand): Writable {
-  let waiting: (() => void) | undefined
+  let waiting: ((error?: Error | null) => void) | undefined
   running.onWritable = () => {
     const go = waiting
     waiting = undefined
@@ -104,6 +104,12 @@ function inputStream(running: RunningCommand): Writable {
     final(callback) {
       running.endStdin()
       callback()
+    },
+    destroy(error, callback) {
+      // A write that has not been taken will not be.
+      waiting?.(error ?? new Error('the command has ended'))
+      waiting = undefined
+      callback(error)
     },
   })
   stream.on('error', () => {})

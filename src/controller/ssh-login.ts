@@ -8,6 +8,9 @@ import type { ConnectOptions, HostKey, Prompt } from './api.ts'
 import type { ReachContext } from './reach-context.ts'
 import { reveal } from './secret.ts'
 
+/** What a login needs of the place where it happens. */
+export type LoginContext = Pick<ReachContext, 'path' | 'signal' | 'prompting' | 'unfinished' | 'book'>
+
 /** Host key types that ssh2 knows, best first: asked for behind those that known_hosts has for a host. */
 const HOST_KEY_TYPES = ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521', 'rsa-sha2-512', 'rsa-sha2-256']
 
@@ -33,7 +36,7 @@ export interface SshLogin {
 }
 
 /** Reads known_hosts and keys for the host of a configuration. `throughHop`: another machine will show us its host key. */
-export async function sshLogin(config: SshConfig, options: ConnectOptions, context: ReachContext, throughHop = false): Promise<SshLogin> {
+export async function sshLogin(config: SshConfig, options: ConnectOptions, context: LoginContext, throughHop = false): Promise<SshLogin> {
   const { loginKeys } = await import('../connect/ssh2-identities.ts')
   const prompt = promptFor(options, context)
   const given = options.identityFile === undefined ? undefined : [options.identityFile].flat()
@@ -71,7 +74,7 @@ export async function sshLogin(config: SshConfig, options: ConnectOptions, conte
   }
 }
 
-function verifier(config: SshConfig, options: ConnectOptions, known: KnownHosts, context: ReachContext, throughHop: boolean): (key: HostKey) => unknown {
+function verifier(config: SshConfig, options: ConnectOptions, known: KnownHosts, context: LoginContext, throughHop: boolean): (key: HostKey) => unknown {
   const { hostKeys } = options
   if (typeof hostKeys === 'function') return hostKeys
   // "no" would also accept a key that has changed; nobody needs that to reach a machine for the first time.
@@ -97,7 +100,7 @@ function knownHostsFiles(config: SshConfig, options: ConnectOptions): string[] {
 }
 
 /** The caller's prompt; while it is up no time runs, and nobody waits for its answer once connecting was given up. */
-export function promptFor(options: ConnectOptions, context: ReachContext): Prompt | undefined {
+export function promptFor(options: ConnectOptions, context: LoginContext): Prompt | undefined {
   const { prompt } = options
   if (prompt === undefined) return undefined
   const { path, signal, prompting } = context

@@ -15,14 +15,21 @@ export function stubImage(): Uint8Array {
 
 const own = new Map<string, CodeGraph>()
 
-/** One of our own modules that run on targets, by its name in src/modules. */
+/** What our modules require of each other. */
+const REQUIRES: Record<string, string[]> = { ssh2: ['parent'], openssh: ['parent'], spawned: ['parent'] }
+
+/** One of our own modules that run on targets, by its name in dist/modules. */
 export function ownModule(name: string): CodeGraph {
   let graph = own.get(name)
   if (graph === undefined) {
     const text = readFileSync(new URL(`modules/${name}.js`, DIST), 'utf8')
     const hash = createHash('sha256').update(text).digest('hex')
-    const key = `ramet:${hash}`
-    graph = { entry: key, exports: undefined, modules: new Map([[key, { key, hash, text, name: `ramet/${name}.js`, file: undefined, imports: [], map: undefined }]]) }
+    const required = (REQUIRES[name] ?? []).map((other) => [other, ownModule(other)] as const)
+    const imports = required.map(([other, { entry }]): [string, string] => [`ramet/${other}`, entry])
+    const key = ['ramet', hash, ...imports.map(([, entry]) => entry)].join(':')
+    const modules = new Map(required.flatMap(([, { modules: inner }]) => [...inner]))
+    modules.set(key, { key, hash, text, name: `ramet/${name}.js`, file: undefined, imports, map: undefined })
+    graph = { entry: key, exports: undefined, modules }
     own.set(name, graph)
   }
   return graph

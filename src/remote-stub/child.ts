@@ -8,9 +8,10 @@ import { decode, encode } from '../router/codec.ts'
 import { RametError, type Stage } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
-import { TYPE } from '../router/protocol.ts'
+import { MAX_NEED, MAX_QUEUED, TYPE } from '../router/protocol.ts'
 import type { HopHost } from './hop-host.ts'
 import { asRamet, failureOf, Questions } from './questions.ts'
+import type { Uplink } from './uplink.ts'
 
 /** Makes the connection to a target; what it has to ask goes to the controller. */
 export type Connect = (ask: Ask, request: HopRequest) => Connection
@@ -23,8 +24,9 @@ const LOOK = 100
 /** What a parent needs for one child. */
 export interface ChildHome {
   readonly host: HopHost
-  /** Texts that the child lacks and that are here, as one pack. */
-  pack(hashes: readonly string[]): Uint8Array
+  readonly uplink: Uplink
+  /** Texts that are here, as one pack; `again`: it has had them before. */
+  pack(hashes: readonly string[], again: boolean): Uint8Array
   gone(child: Child): void
 }
 
@@ -47,6 +49,10 @@ export class Child {
   /** Texts that it was offered and that are not here yet. */
   private readonly wants = new Set<string>()
   private reporting = false
+  /** Frames of its own that were refused. */
+  refusals = 0
+  /** Printed bytes that were dropped since the channel last took any; undefined while it does. */
+  private unprinted: number | undefined
 
   /** `hello` is what the controller has the child told. Frames to it may come from now on. */
   constructor(id: number, hello: Uint8Array, home: ChildHome) {
@@ -73,14 +79,15 @@ export class Child {
       this.told(decode(bytes))
     }
     channel.onReset = () => this.close()
+    channel.onWritable = () => this.writable()
     try {
       const connection = connect((question) => this.questions.ask(question), request)
       const { version, owner, target } = request
       const node = target.kind === 'process' ? process.execPath : request.node
       this.connection = connection
       connection.ready.catch((error: Error) => this.link.close(asRamet(error)))
-      this.boot = new BootPipe(connection, { version, owner, stub: host.image, node, path: this.path, stray: (bytes) => this.up(HOP_UP.STRAY, bytes) })
-      this.pipe.attach(this.boot)
+      this.boot = new BootPipe(connection, { version, owner, stub: host.image, node, path: this.path, stray: (bytes) => this.stray(bytes) })
+      this.pipe.attach(this.home.uplink.metered(this.boot))
       this.watchStage()
     } catch (error) {
       this.link.close(asRamet(error as Error))
@@ -94,7 +101,7 @@ export class Child {
       this.link.watch({ interval: this.keepalive[0], count: this.keepalive[1] })
       this.up(HOP_UP.HELLO, frame.payload)
     } else if (frame.type === TYPE.NEED) {
-      const message = this.code.join(frame)
+      const message = this.code.join(frame, MAX_NEED)
       if (message !== undefined) this.need(decodeNeed(message))
     } else {
       throw new RametError('protocol-error', `${this.path.join(' > ')} sent a frame of type ${frame.type}, which only a parent sends`, { path: this.path })
@@ -102,12 +109,12 @@ export class Child {
   }
 
   /** Sends on what it was offered and lacks; what is not here yet follows when it has come in. */
-  ship(hashes: readonly string[]): void {
+  ship(hashes: readonly string[], again = false): void {
     const { texts } = this.home.host
     const here = hashes.filter((hash) => texts.has(hash))
     const missing = hashes.filter((hash) => !texts.has(hash))
     for (const hash of missing) this.wants.add(hash)
-    if (here.length > 0) this.code.push(here, this.home.pack(here))
+    if (here.length > 0) this.code.push(here, this.home.pack(here, again))
     if (missing.length > 0) this.home.host.need(missing)
     this.report()
   }
@@ -164,7 +171,10 @@ export class Child {
     if (!hashes.every((hash) => this.code.wasSent(hash) || this.wants.has(hash))) {
       throw new RametError('not-allowed', `${this.path.join(' > ')} asked for a module that it was never offered`, { path: this.path })
     }
-    this.ship(hashes)
+    if (this.link.queued > MAX_QUEUED) {
+      throw new RametError('overflow', `${this.path.join(' > ')} asks for code and takes none`, { path: this.path })
+    }
+    this.ship(hashes, true)
   }
 
   private stage(): Stage {
@@ -202,8 +212,20 @@ export class Child {
     return [link.rtt ?? null, wire.bytesIn || link.bytesIn, wire.bytesOut || link.bytesOut, link.framesIn, link.framesOut, code.modulesSent, code.modulesReused, code.codeBytes]
   }
 
-  private up(...message: unknown[]): void {
-    if (this.state !== 'closed') this.channel?.send(encode(message))
+  private up(...message: unknown[]): boolean {
+    return this.state !== 'closed' && this.channel?.send(encode(message)) === true
+  }
+
+  /** What it prints goes up as long as there is credit for it; it may print faster than anybody reads. */
+  private stray(bytes: Uint8Array): void {
+    if (this.unprinted !== undefined) this.unprinted += bytes.length
+    else if (!this.up(HOP_UP.STRAY, bytes)) this.unprinted = 0
+  }
+
+  private writable(): void {
+    const { unprinted = 0 } = this
+    this.unprinted = undefined
+    if (unprinted > 0) this.stray(Buffer.from(`\n(${unprinted} bytes of its output were dropped)\n`))
   }
 
   private finish(): void {

@@ -4,6 +4,7 @@ import type { CodeCache } from '../router/code-cache.ts'
 import type { RametError } from '../router/errors.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
+import type { Level } from '../router/protocol.ts'
 import type { Router } from '../router/router.ts'
 
 /** What makes a stub a hop: code that is sent only to contexts that get children. */
@@ -13,6 +14,8 @@ export interface Below {
   /** A neighbour's frame that did not come from the parent. */
   neighbour(frame: Frame, link: Link): void
   lost(link: Link, cause: RametError): void
+  /** A frame was dropped that no rule allows. */
+  refused(message: string, link: Link, src: number): void
   responsive(link: Link, responsive: boolean): void
   /** Texts have come in. */
   arrived(): void
@@ -32,6 +35,6 @@ export interface HopHost extends ServiceHost {
   readonly early: Frame[]
   /** Asks the parent for texts that it has offered; those that are on their way are not asked for again. */
   need(hashes: string[]): void
-  /** Something that a neighbour did and no rule allows. */
-  refused(message: string): void
+  /** Records for the controller. */
+  readonly log: { write(level: Level, source: string, text: string): void }
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Ask, HopKey, HopRequest, HopSshTarget, HostProof } from '../connect/hop.ts'
 import { connectSsh2 } from '../connect/ssh2.ts'
+import { Pace } from '../connect/pace.ts'
 import type { HostAuthority } from '../connect/ssh2-host-key.ts'
 import type { PromptRequest } from '../connect/ssh2-secrets.ts'
 import type { SshKey } from '../connect/ssh-key.ts'
@@ -10,6 +11,9 @@ import { RametError, type Stage } from '../router/errors.ts'
 import type { HopHost } from './hop-host.ts'
 import type { Connect } from './child.ts'
 import { openRawWith, openWith } from './parent.ts'
+
+/** All logins that leave from this machine. */
+const pace = new Pace()
 
 export interface FromHopOptions {
   /** How messages name the target. */
@@ -30,6 +34,7 @@ export function connectFromHop(target: HopSshTarget, ask: Ask, { name, clock, si
   return connectSsh2({
     host, port, user, name, clock, signal, hostKeyAlgorithms,
     algorithms: { kex, cipher, hmac },
+    turn: pace.turn(`${host}:${port}`),
     keys: keys.map((key, index) => upward.key(key, index)),
     password: target.password ? () => upward.text('password', '') : undefined,
     prompt: target.prompt ? ({ kind, text }: PromptRequest) => upward.text(kind === 'interactive' ? kind : 'password', text) : undefined,

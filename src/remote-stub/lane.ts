@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type { CodeCache } from '../router/code-cache.ts'
-import { CodeLink, type Offer, packTexts } from '../router/code-link.ts'
+import { CodeLink, type Offer } from '../router/code-link.ts'
+import { encode } from '../router/codec.ts'
 import { NO_BYTES } from '../base/bytes.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
@@ -138,7 +139,8 @@ export class Lane {
     const { texts, need } = this.options
     const lacking = this.code?.lacking(offers.map(({ hash }) => hash)) ?? []
     const here = lacking.filter((hash) => texts.has(hash))
-    if (here.length > 0) this.code?.push(here, packTexts(here.map((hash) => texts.get(hash) as Uint8Array), false))
+    // With their hashes: loading what computes them takes longer than all else that the Worker does with a text.
+    if (here.length > 0) this.code?.push(here, encode([here, here.map((hash) => texts.get(hash))]))
     if (here.length < lacking.length) need(lacking.filter((hash) => !texts.has(hash)))
   }
 

@@ -1,6 +1,4 @@
 import type { HopRequest } from '../connect/hop.ts'
-import { connectLocal } from '../connect/local.ts'
-import { connectSpawned } from '../connect/reach-spawned.ts'
 import type { ServiceChannel } from '../modules/service.ts'
 import { decodeOffer, packTexts } from '../router/code-link.ts'
 import { decode } from '../router/codec.ts'
@@ -8,14 +6,19 @@ import { RametError } from '../router/errors.ts'
 import { readSeveral, writeSeveral, type Several } from '../router/fan-out.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
-import { TYPE } from '../router/protocol.ts'
+import { ROOT, TYPE } from '../router/protocol.ts'
 import { Child, type ChildHome, type Connect } from './child.ts'
 import type { Below, HopHost } from './hop-host.ts'
 import { RawChild } from './raw-child.ts'
+import { Uplink } from './uplink.ts'
+
+/** Frames of one child that are refused and logged before it is given up: a flood of them would be a flood of records. */
+const MAX_REFUSED = 20
 
 /** What turns a stub into a hop: links to children, routes to what is behind them, code on its way to them. */
 export class Parent implements Below, ChildHome {
   readonly host: HopHost
+  readonly uplink: Uplink
   private readonly children = new Map<number, Child>()
   /** Targets without an interpreter, by the ids that the controller gave them. */
   readonly raws = new Map<number, RawChild>()
@@ -23,6 +26,7 @@ export class Parent implements Below, ChildHome {
 
   constructor(host: HopHost) {
     this.host = host
+    this.uplink = new Uplink(host)
     host.below = this
     for (const frame of host.early.splice(0)) this.host.router.received(frame, host.router.parent as Link)
   }
@@ -45,6 +49,22 @@ export class Parent implements Below, ChildHome {
     this.childOf(link)?.lost(cause)
   }
 
+  /** A source that lies there has done it itself; any other is our child's lie. Who goes on with it loses its link. */
+  refused(message: string, link: Link, src: number): void {
+    const { router, log } = this.host
+    const child = this.childOf(link)
+    const way = router.routeTo(src)?.link
+    if (child === undefined) return
+    child.refusals++
+    // What was on its way from a context that has just been closed is no attack.
+    const late = way === undefined && src !== router.id && src !== ROOT
+    if (child.refusals <= MAX_REFUSED) log.write(late ? 'debug' : 'warn', 'ramet', message)
+    else if (!late && (way !== link || src === child.id)) {
+      link.close(new RametError('not-allowed', `${link.path.join(' > ')} went on with what is refused: ${message}`, {
+        path: link.path, outcome: 'unknown', hint: 'A stub of ours does not do that: find out who runs there.' }))
+    }
+  }
+
   responsive(link: Link, responsive: boolean): void {
     this.childOf(link)?.responsive(responsive)
   }
@@ -59,11 +79,17 @@ export class Parent implements Below, ChildHome {
     for (const { link } of this.children.values()) link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
   }
 
-  pack(hashes: readonly string[]): Uint8Array {
+  pack(hashes: readonly string[], again: boolean): Uint8Array {
+    // A child that asks over and over must not keep us busy: compressing takes far longer than asking.
+    if (again) return packTexts(this.textsOf(hashes), false)
     const key = hashes.join()
     // Fifty children that are offered the same get the same pack, compressed once.
-    if (this.lastPack?.key !== key) this.lastPack = { key, pack: packTexts(hashes.map((hash) => this.host.texts.get(hash) as Uint8Array), true) }
+    if (this.lastPack?.key !== key) this.lastPack = { key, pack: packTexts(this.textsOf(hashes), true) }
     return this.lastPack.pack
+  }
+
+  private textsOf(hashes: readonly string[]): Uint8Array[] {
+    return hashes.map((hash) => this.host.texts.get(hash) as Uint8Array)
   }
 
   gone(child: Child): void {
@@ -158,30 +184,6 @@ export function start(channel: ServiceChannel, host: HopHost, id: number, comman
   raw.start(channel, command)
 }
 
-export function openRaw(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
-  openRawWith(channel, host, request, connectHere(host))
-}
-
 function parentOf(host: HopHost): Parent {
   return (host.below as Parent | undefined) ?? new Parent(host)
-}
-
-/** The same for every target that a program of this machine leads to. */
-export function open(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
-  openWith(channel, host, request, connectHere(host))
-}
-
-function connectHere(host: HopHost): Connect {
-  return (ask, { target, name, path, commands }) => {
-    switch (target.kind) {
-      case 'process':
-        return connectLocal({ name })
-      case 'local':
-      case 'become':
-      case 'container':
-        return connectSpawned(target, { name, path, ask, commands: commands === true, clock: host.clock })
-      default:
-        throw new RametError('not-supported', `${name}: this code opens no ${target.kind} target`)
-    }
-  }
 }

@@ -3,6 +3,7 @@ import type { Connection, RemoteProcess } from '../connect/transport.ts'
 import type { ServiceChannel } from '../modules/service.ts'
 import { decode, encode } from '../router/codec.ts'
 import type { RametError } from '../router/errors.ts'
+import { KEEPALIVE } from '../router/protocol.ts'
 import type { Connect } from './child.ts'
 import { asRamet, failureOf, Questions } from './questions.ts'
 
@@ -54,6 +55,7 @@ export class RawChild {
     if (this.state !== 'connecting') return
     this.state = 'open'
     this.up(HOP_UP.HELLO, new Uint8Array(0))
+    connection.watch?.(KEEPALIVE)
     connection.onClose((cause) => this.failed(asRamet(cause ?? new Error('the connection ended'))))
   }
 

@@ -39,6 +39,8 @@ export interface ParentHello {
 
 /** How long commands that we started get after their TERM when we end, in ms. */
 const GRACE = 2000
+/** How long a record of why we end may take to leave, in ms. */
+const LAST_WORDS = 100
 
 /** A context: the engine with a parent, a loader and a Worker beside it. The main thread does I/O only. */
 export class Stub implements RouterOwner, HopHost {
@@ -124,8 +126,8 @@ export class Stub implements RouterOwner, HopHost {
     return this.early.length > 0
   }
 
-  refused(message: string): void {
-    this.log.write('warn', 'ramet', message)
+  refused(message: string, link: Link, src: number): void {
+    this.below?.refused(message, link, src)
   }
 
   /** An error that no code of ours or of a user's caught, on the main thread. */
@@ -196,10 +198,16 @@ export class Stub implements RouterOwner, HopHost {
   }
 
   private push(message: Uint8Array): void {
-    for (const text of unpackTexts(message)) this.expected.delete(this.texts.add(text))
+    for (const text of unpackTexts(message)) if (!this.expected.delete(this.texts.add(text))) this.altered()
     this.loader?.arrived()
     this.worker?.arrived()
     this.below?.arrived()
     this.texts.trim()
+  }
+
+  /** A text came that nobody announced, so one that was announced never will: whoever waits for it is to hear so, and why. */
+  private altered(): void {
+    this.log.write('error', 'ramet', 'code was altered on its way here')
+    this.clock.after(LAST_WORDS, () => this.end(1))
   }
 }

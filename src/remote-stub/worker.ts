@@ -2,7 +2,8 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../base/clock.ts'
 import { RateLimit } from '../base/rate-limit.ts'
 import { CodeCache } from '../router/code-cache.ts'
-import { CodeLink, decodeOffer, unpackTexts } from '../router/code-link.ts'
+import { CodeLink, decodeOffer } from '../router/code-link.ts'
+import { decode } from '../router/codec.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { type Level, TYPE } from '../router/protocol.ts'
@@ -49,7 +50,8 @@ export function runWorker(): void {
     if (frame.type === TYPE.OFFER) {
       loader.offer(decodeOffer(message).offers)
     } else if (frame.type === TYPE.PUSH) {
-      for (const text of unpackTexts(message)) texts.add(text)
+      const [hashes, pushed] = decode(message) as [string[], Uint8Array[]]
+      for (const [i, text] of pushed.entries()) texts.keep(hashes[i] as string, text)
       loader.arrived()
     }
   }

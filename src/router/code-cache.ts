@@ -28,11 +28,15 @@ export class CodeCache {
   add(text: Uint8Array, pin = false): string {
     const hash = hashOf(text)
     if (pin) this.pinned.add(hash)
-    if (!this.texts.has(hash)) {
-      this.texts.set(hash, text)
-      this.held += text.length
-    }
+    this.keep(hash, text)
     return hash
+  }
+
+  /** Keeps a text under a hash that this process has computed. */
+  keep(hash: string, text: Uint8Array): void {
+    if (this.texts.has(hash)) return
+    this.texts.set(hash, text)
+    this.held += text.length
   }
 
   has(hash: string): boolean {

@@ -136,12 +136,12 @@ export class CodeLink {
     return this.sent.has(hash)
   }
 
-  /** Joins frames of one kind into their message; undefined until it is whole. Bounded by MAX_PACK. */
-  join(frame: Frame): Uint8Array | undefined {
+  /** Joins frames of one kind into their message of at most `limit` bytes; undefined until it is whole. */
+  join(frame: Frame, limit = MAX_PACK): Uint8Array | undefined {
     let assembler = this.assemblers.get(frame.type)
     if (assembler === undefined) this.assemblers.set(frame.type, (assembler = new Assembler()))
-    const message = assembler.add(frame.payload, (frame.flags & FLAG.MORE) !== 0, MAX_PACK)
-    if (message === 'too-large') throw new RametError('protocol-error', `code of more than ${MAX_PACK} bytes was announced`)
+    const message = assembler.add(frame.payload, (frame.flags & FLAG.MORE) !== 0, limit)
+    if (message === 'too-large') throw new RametError('protocol-error', `more than ${limit} bytes about code were sent`)
     return message
   }
 

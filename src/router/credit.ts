@@ -19,17 +19,20 @@ export class Budget {
   short: (() => void) | undefined
   private readonly size: number
   private readonly parent: Budget | undefined
+  private readonly own: number
   private readonly waiting = new Set<Borrower>()
 
-  constructor(size: number, parent?: Budget) {
+  /** `own`: bytes that the parent cannot refuse, nor does it count them. */
+  constructor(size: number, parent?: Budget, own = MIN_LINK) {
     this.size = size
     this.parent = parent
+    this.own = own
   }
 
   /** Bytes that could be taken. */
   get free(): number {
     const free = this.size - this.used
-    return this.parent === undefined ? free : Math.min(free, Math.max(0, MIN_LINK - this.used) + this.parent.free)
+    return this.parent === undefined ? free : Math.min(free, Math.max(0, this.own - this.used) + this.parent.free)
   }
 
   /** Takes up to `wanted` bytes and says how many: `least` or more, or none. */
@@ -61,9 +64,9 @@ export class Budget {
   }
 
   private use(bytes: number): void {
-    const before = Math.max(0, this.used - MIN_LINK)
+    const before = Math.max(0, this.used - this.own)
     this.used += bytes
-    this.parent?.use(Math.max(0, this.used - MIN_LINK) - before)
+    this.parent?.use(Math.max(0, this.used - this.own) - before)
   }
 
   private wake(): void {

@@ -7,7 +7,6 @@ import { HEADER_SIZE, MAX_CONTROL, MAX_LINK, MAX_QUEUED, NEIGHBOUR, TYPE } from 
 import type { FrameType } from './protocol.ts'
 import { NO_BYTES } from '../base/bytes.ts'
 import { SendQueue } from './send-queue.ts'
-import type { FrameTrace } from './trace.ts'
 
 /** What a link tells the router that owns it. */
 export interface LinkOwner {
@@ -28,8 +27,6 @@ export interface LinkOptions {
   /** Bytes granted or under way to contexts behind it; default MAX_LINK, at most half of what a link keeps queued. */
   budget?: number | undefined
   processBudget?: Budget | undefined
-  /** Prints every frame; only a controller has one. */
-  trace?: FrameTrace | undefined
   /** Runs `flush` when the current tick's work is done. Default process.nextTick, after which promise jobs have run too. */
   schedule?: (flush: () => void) => void
 }
@@ -64,7 +61,6 @@ export class Link {
   private readonly clock: Clock
   private readonly schedule: (flush: () => void) => void
   private readonly reader = new FrameReader()
-  private readonly trace: FrameTrace | undefined
   private slab: Uint8Array = NO_BYTES
   private start = 0
   private at = 0
@@ -85,7 +81,6 @@ export class Link {
     this.owner = owner
     this.clock = options.clock
     this.path = options.path
-    this.trace = options.trace
     this.schedule = options.schedule ?? process.nextTick
     const budget = Math.min(options.budget ?? MAX_LINK, MAX_QUEUED / 2)
     this.down = new Budget(budget, options.processBudget)
@@ -113,9 +108,9 @@ export class Link {
     if (this.state === 'open') this.tick(keepalive)
   }
 
-  /** Frames and bytes that wait because the pipe takes no more. */
-  get queued(): { frames: number; bytes: number } {
-    return { frames: this.queue.frames, bytes: this.queue.bytes + this.pipe.pending }
+  /** Bytes that wait because the pipe takes no more. */
+  get queued(): number {
+    return this.queue.bytes + this.pipe.pending
   }
 
   send(type: FrameType, flags: number, window: number, dst: number, src: number, channel: number, payload: Uint8Array): void {
@@ -150,7 +145,12 @@ export class Link {
 
   /** Takes back every waiting frame of a channel, or of all between two contexts. Returns those of which the peer has heard nothing. */
   withdraw(dst: number, src: number, channel?: number): Set<number> {
-    return this.queue.withdraw(dst, src, channel)
+    return this.sift((frame) => frame.dst === dst && frame.src === src && (channel === undefined || frame.channel === channel))
+  }
+
+  /** Shows every waiting frame to `fits`, and takes back those that do. */
+  sift(fits: (frame: Frame) => boolean): Set<number> {
+    return this.queue.withdraw(fits)
   }
 
   /** Measures one round trip; resolves through `onPong`. */
@@ -194,7 +194,6 @@ export class Link {
     // An earlier frame of the same bytes may have cost the link.
     if (this.state === 'closed') return
     this.framesIn++
-    this.trace?.frame('<', this.path, frame)
     if (frame.type === TYPE.PING) {
       if (frame.payload.length !== 8) throw new RametError('protocol-error', 'a PING has 8 bytes')
       this.sendNeighbour(TYPE.PONG, frame.payload)
@@ -264,7 +263,6 @@ export class Link {
     writeFrame(this.slab, this.at, type, flags, window, dst, src, channel, payload)
     this.at += size
     this.framesOut++
-    this.trace?.frame('>', this.path, { type, flags, window, dst, src, channel, payload })
   }
 
   private write(): void {

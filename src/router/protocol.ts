@@ -121,6 +121,8 @@ export const MAX_CODE = 64 * 1024 * 1024
 export const MAX_NOISE = 64 * 1024
 /** Payload of a control frame (HELLO, ROUTE, OFFER, NEED, RESET) is at most one frame; OFFER and PUSH may use MORE. */
 export const MAX_PACK = 64 * 1024 * 1024
+/** What a child may send as one NEED, in bytes: the names of 30,000 texts. */
+export const MAX_NEED = 1024 * 1024
 /** Default liveness: a PING after each interval (ms) without a frame; that many in a row unanswered lose the link. */
 export const KEEPALIVE = { interval: 15_000, count: 4 } as const
 /** Exit codes of the launch line: no Node found, Node too old, end of file before the stub was whole. */

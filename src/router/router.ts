@@ -23,8 +23,8 @@ export interface RouterOwner {
   passed?(frame: Frame): void
   /** A frame for a context that is not known here (yet). True: it is kept. */
   unrouted?(frame: Frame): boolean
-  /** A frame that no rule allows was dropped, or cost its link. */
-  refused(message: string, link: Link): void
+  /** A frame that no rule allows was dropped; `src`: the context that it says it is of. */
+  refused(message: string, link: Link, src: number): void
 }
 
 /**
@@ -42,7 +42,7 @@ export class Router implements LinkOwner {
   private readonly routes = new Map<number, Route>()
   /** Links whose frames carry this context's own id: its Worker. */
   private readonly lanes = new Set<Link>()
-  private readonly channels = new Map<number, Map<number, Channel>>()
+  protected readonly channels = new Map<number, Map<number, Channel>>()
   private readonly budget = new Budget(MAX_PROCESS)
   private nextChannel = 1
 
@@ -82,15 +82,6 @@ export class Router implements LinkOwner {
     let count = 0
     for (const channels of this.channels.values()) count += channels.size
     return count
-  }
-
-  /** Every open channel with what it holds, for diagnosis. */
-  describe(): { peer: number; channel: number; state: string; queued: number }[] {
-    const all: { peer: number; channel: number; state: string; queued: number }[] = []
-    for (const [peer, channels] of this.channels) {
-      for (const channel of channels.values()) all.push({ peer, channel: channel.id, state: channel.state, queued: channel.queued })
-    }
-    return all
   }
 
   /**
@@ -158,9 +149,10 @@ export class Router implements LinkOwner {
       return
     }
     if (!this.sourceFits(frame.src, link)) {
-      this.owner.refused(`a frame of context ${frame.src} came over a link that does not lead there`, link)
+      this.owner.refused(`a frame of context ${frame.src} came over a link that does not lead there`, link, frame.src)
       return
     }
+    if (frame.type > TYPE.CREDIT) throw new RametError('protocol-error', 'a neighbour\'s frame was addressed to a context', { path: link.path })
     if (frame.dst !== this.id) {
       if (this.lanes.has(link)) this.owner.passed?.(frame)
       this.forward(frame, link)
@@ -247,7 +239,7 @@ export class Router implements LinkOwner {
         to.forward(frame)
         return
       }
-      this.owner.refused(`context ${frame.src} tried to reach its sibling ${frame.dst}`, from)
+      this.owner.refused(`context ${frame.src} tried to reach its sibling ${frame.dst}`, from, frame.src)
     }
     if (from === this.parent && this.owner.unrouted?.(frame) === true) return
     if (frame.type === TYPE.OPEN) this.resetFrame(from, frame.src, frame.dst, frame.channel, frame.flags & FLAG.USER, 'no-route', '')
@@ -260,17 +252,15 @@ export class Router implements LinkOwner {
       this.accept(frame, link)
     } else if (frame.type === TYPE.RESET) {
       channel?.lose(resetError(frame.payload, channel.route.path))
-    } else if (frame.type === TYPE.DATA || frame.type === TYPE.END || frame.type === TYPE.CREDIT) {
+    } else {
       // Frames of a channel that is closed here crossed our RESET or END: nobody is interested.
       channel?.receive(frame)
-    } else {
-      throw new RametError('protocol-error', 'a neighbour\'s frame was addressed to a context', { path: link.path })
     }
   }
 
   private accept(frame: Frame, link: Link): void {
     if (link !== this.parent || this.owner.opened === undefined) {
-      this.owner.refused(`context ${frame.src} tried to open a channel; only an ancestor may`, link)
+      this.owner.refused(`context ${frame.src} tried to open a channel; only an ancestor may`, link, frame.src)
       this.resetFrame(link, frame.src, this.id, frame.channel, 0, 'not-allowed', 'only an ancestor may call')
       return
     }

@@ -35,12 +35,6 @@ export class SendQueue {
   private readonly bulk = new Map<string, BulkQueue>()
   private readonly turn = new Queue<BulkQueue>()
 
-  get frames(): number {
-    let frames = this.control.length + this.interactive.length
-    for (const queue of this.bulk.values()) frames += queue.frames.length
-    return frames
-  }
-
   /**
    * Takes a frame. Returns a frame of the channel that was dropped because the queue is full: the one with most bytes in
    * bulk. What is for the neighbour itself (code) stays.
@@ -80,19 +74,24 @@ export class SendQueue {
     return frame
   }
 
-  /** Takes back every frame of a channel, or of all between two contexts. Returns the channels whose OPEN was among them. */
-  withdraw(dst: number, src: number, channel?: number): Set<number> {
+  /**
+   * Shows every frame to `fits`, and takes back those for which it returns true; of a channel's bulk all or none. Returns the
+   * channels whose OPEN was among them.
+   */
+  withdraw(fits: (frame: Frame) => boolean): Set<number> {
     const opened = new Set<number>()
     if (this.bytes === 0) return opened
-    const fits = (frame: Waiting): boolean => frame.dst === dst && frame.src === src && (channel === undefined || frame.channel === channel)
-    for (const waiting of this.interactive) {
-      if (waiting.payload !== undefined && fits(waiting)) {
+    for (const queue of [this.control, this.interactive]) {
+      for (const waiting of queue) {
+        if (waiting.payload === undefined || !fits(waiting as Frame)) continue
+        const size = HEADER_SIZE + waiting.payload.length
         if (waiting.type === TYPE.OPEN) opened.add(waiting.channel)
-        this.bytes -= waiting.payload.length + HEADER_SIZE
+        this.bytes -= size
+        if (queue === this.control) this.controlBytes -= size
         waiting.payload = undefined
       }
     }
-    for (const queue of this.bulk.values()) if (fits(queue.frames.peek() as Frame)) this.drop(queue)
+    for (const queue of this.bulk.values()) if ([...queue.frames].filter(fits).length > 0) this.drop(queue)
     // Nobody would come to clear away what was withdrawn.
     if (this.bytes === 0) this.clear()
     return opened
@@ -121,10 +120,15 @@ export class SendQueue {
 
   /** One slow reader must not cost the others their link. */
   private shed(): Frame | undefined {
-    const code = this.bulk.get(CODE)
-    if (code !== undefined && this.bytes - code.bytes <= MAX_QUEUED) return undefined
+    let bytes = 0
     let largest: BulkQueue | undefined
-    for (const queue of this.bulk.values()) if (queue !== code && queue.bytes > (largest?.bytes ?? 0)) largest = queue
+    for (const queue of this.bulk.values()) {
+      if (queue.key === CODE) continue
+      bytes += queue.bytes
+      if (queue.bytes > (largest?.bytes ?? 0)) largest = queue
+    }
+    // Replies are not bulk: a pile of them is nothing that a stream should pay for.
+    if (bytes <= MAX_QUEUED) return undefined
     const head = largest?.frames.peek()
     if (largest !== undefined) this.drop(largest)
     return head

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Pace } from '../../src/controller/pace.ts'
+import { Pace } from '../../src/connect/pace.ts'
 import { settle } from '../helpers/test-clock.ts'
 
 const never = (): AbortSignal => new AbortController().signal

@@ -24,5 +24,17 @@ describe.skipIf(!haveSshd)('SSH from a hop, with ssh2 sent there (left out where
       expect(signed).toMatchObject([{ level: 'info', fields: { user: server.user, algorithm: 'ssh-ed25519' } }])
       expect(ramet.stats().links).toMatchObject([{ transport: 'local' }, { from: hop.path.join(' > '), transport: 'ssh2' }])
     })
+
+    test.skipIf(node === undefined)('the hop\'s own ssh logs in with our key behind an agent socket', async () => {
+      const records = new LogRecords()
+      await using ramet = new Controller({ logger: records.logger })
+      const hop = await ramet.connect('local:', { node: node! })
+      // What the account's own known_hosts says is not ours to change: ours decides who gets a signature.
+      const behind = await ramet.connect(`ssh://${server.user}@127.0.0.1:${server.port}`, { via: hop, transport: 'openssh', agent: true,
+        hostKeys: 'ignore', identityFile: server.keyFile, knownHosts: server.knownHosts, sshConfig: false, node: process.execPath })
+      expect((await behind.exec('printf hello')).stdout).toBe('hello')
+      expect(records.all.filter(({ text }) => text.startsWith('signed a login'))).toMatchObject([{ fields: { user: server.user } }])
+      expect(ramet.stats().links).toMatchObject([{ transport: 'local' }, { from: hop.path.join(' > '), transport: 'openssh' }])
+    })
   })
 })

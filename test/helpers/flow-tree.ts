@@ -200,7 +200,7 @@ export class FlowTree {
       for (const budget of [link.down, link.up]) {
         if (budget.used < 0 || budget.used > this.budget && link === this.links[0]) found.push(`${budget.used} bytes of a budget are in use`)
       }
-      if (link.queued.bytes > MAX_QUEUED) found.push(`${link.queued.bytes} bytes are queued`)
+      if (link.queued > MAX_QUEUED) found.push(`${link.queued} bytes are queued`)
     }
     for (const { down, up } of this.conversations) {
       for (const { unread, channel } of [down, up]) {
@@ -235,7 +235,7 @@ export class FlowTree {
       up: link?.up.used ?? 0,
       process: this.root['budget'].used,
       waiting: (link?.down['waiting'].size ?? 0) + (link?.up['waiting'].size ?? 0),
-      queued: this.links.reduce((sum, { queued }) => sum + queued.bytes, 0),
+      queued: this.links.reduce((sum, { queued }) => sum + queued, 0),
     }
   }
 

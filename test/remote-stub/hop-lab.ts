@@ -7,6 +7,7 @@ import { LogBook } from '../../src/controller/logs.ts'
 import { hopWayBySsh2 } from '../../src/controller/reach-hop-ssh.ts'
 import { connectFromHop } from '../../src/remote-stub/hop-ssh2.ts'
 import { LogRecords } from '../helpers/log-records.ts'
+import { Pace } from '../../src/connect/pace.ts'
 import type { TestServer } from '../helpers/sshd.ts'
 
 /** Both ends of an onward connect in one process: the controller's guard, and the hop that asks it. */
@@ -16,7 +17,7 @@ export async function hopLab(address: { host: string; port: number; user: string
   const work: Promise<unknown>[] = []
   const way = await hopWayBySsh2({ kind: 'ssh', ...address }, { sshConfig: false, ...options }, {
     name: 'web1', path: ['bastion', 'web1'], clock: systemClock, signal: new AbortController().signal,
-    prompting: () => {}, unfinished: (promise) => work.push(promise), book: new LogBook(records.logger), jumps: {} as Jumps,
+    prompting: () => {}, unfinished: (promise) => work.push(promise), book: new LogBook(records.logger), jumps: {} as Jumps, pace: new Pace(),
   })
   const lab = {
     way, asked, records,

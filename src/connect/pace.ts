@@ -1,7 +1,7 @@
 import { deferred } from '../base/deferred.ts'
 
 /**
- * Logins at once through one machine to one place. OpenSSH turns away some of those that come when ten are under way
+ * Logins at once from one machine to one server. OpenSSH turns away some of those that come when ten are under way
  * (MaxStartups 10:30:100), whoever they are.
  */
 const AT_ONCE = 8
@@ -19,7 +19,7 @@ interface Place {
   waiting: Set<() => void>
 }
 
-/** Spreads the logins that pass through one machine. */
+/** Spreads the logins that leave from, or pass through, one machine. */
 export class Pace {
   private readonly places = new Map<string, Place>()
 

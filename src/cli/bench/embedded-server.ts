@@ -1,19 +1,19 @@
 /**
- * An SSH server for the demonstration: the real protocol, on loopback only, with host keys that exist in its memory alone. A program
- * of its own, so that its work is not counted as the client's. It talks to its parent over Node's IPC and ends when that is gone.
+ * An SSH server for the demonstration and for a benchmark without a host: the real protocol, on loopback only, with keys that exist
+ * for this run alone. A program of its own, so that its work is not counted as the client's. It talks to its parent over Node's IPC
+ * and ends when that is gone.
  */
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { rmSync } from 'node:fs'
-import net, { type AddressInfo, type Socket } from 'node:net'
+import net from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import os from 'node:os'
 import { dirname } from 'node:path'
-import ssh2 from 'ssh2'
-import type { AuthContext, Connection, ParsedKey, Server as SshServer, ServerChannel } from 'ssh2'
-import { corked } from './corked.ts'
-import type { Counts, FromServer, ToServer } from './start-server.ts'
-import { newKeyPair } from './new-key-pair.ts'
+import { newKeyPair, sshServer } from '../../connect/ssh2-server.ts'
+import type { ServerChannel } from '../../connect/ssh2-server.ts'
+import type { Counts, FromServer, ToServer } from './embedded.ts'
 
-const { Server, utils } = ssh2
 const children = new Set<ChildProcess>()
 const sockets = new Set<Socket>()
 const counted: Counts = { connections: 0, bytes: 0 }
@@ -37,29 +37,27 @@ process.on('SIGINT', () => {})
 
 async function listen(message: ToServer & { kind: 'listen' }): Promise<void> {
   folder = message.folder
-  const allowed = utils.parseKey(message.userKey) as ParsedKey
+  const user = newKeyPair()
   const targets = []
   for (let i = 0; i < message.count; i++) {
-    const hostKey = newKeyPair()
-    const server = new Server({ hostKeys: [hostKey.private] }, connection => serve(connection, allowed))
-    targets.push({ port: await open(server), hostKey: hostKey.public })
+    const host = newKeyPair()
+    targets.push({ port: await open(sshServer(host.private, user.public, run)), hostKey: host.public })
   }
-  send({ kind: 'listening', targets })
+  send({ kind: 'listening', targets, privateKey: user.private })
 }
 
 /** Listens on a free port of 127.0.0.1, with Nagle's delay off, and counts what passes. */
-async function open(server: SshServer): Promise<number> {
-  const listener = net.createServer({ noDelay: true }, socket => {
+async function open(serve: (socket: Socket) => void): Promise<number> {
+  const listener = net.createServer({ noDelay: true }, (socket) => {
     counted.connections++
     sockets.add(socket)
-    corked(socket)
     socket.once('close', () => {
       sockets.delete(socket)
       counted.bytes += socket.bytesRead + socket.bytesWritten
     })
-    server.injectSocket(socket)
+    serve(socket)
   })
-  await new Promise<void>(resolve => {
+  await new Promise<void>((resolve) => {
     listener.listen(0, '127.0.0.1', resolve)
   })
   return (listener.address() as AddressInfo).port
@@ -71,24 +69,6 @@ function counts(): Counts {
   return { connections: counted.connections, bytes }
 }
 
-function serve(connection: Connection, allowed: ParsedKey): void {
-  connection.on('authentication', context => (mayLogIn(context, allowed) ? context.accept() : context.reject(['publickey'])))
-  connection.on('error', () => {})
-  connection.on('session', acceptSession => {
-    const session = acceptSession()
-    session.on('exec', (accept, _reject, info) => run(accept(), info.command))
-  })
-}
-
-function mayLogIn(context: AuthContext, allowed: ParsedKey): boolean {
-  if (context.method !== 'publickey' || !context.key.data.equals(allowed.getPublicSSH())) return false
-  // Without a signature the client only asks whether the key would do.
-  if (context.signature === undefined) return true
-  // An Error comes back, and is not thrown, where the signature has the wrong form.
-  const verified: unknown = allowed.verify(context.blob as Buffer, context.signature, context.hashAlgo)
-  return verified === true
-}
-
 /** As sshd does it: the account's shell, its home, a small environment, a process group of its own. */
 function run(channel: ServerChannel, command: string): void {
   const child = spawn('/bin/sh', ['-c', command], {
@@ -96,7 +76,7 @@ function run(channel: ServerChannel, command: string): void {
     detached: true,
     env: {
       HOME: os.homedir(), USER: os.userInfo().username, SHELL: '/bin/sh',
-      // The Node that runs the demonstration is the one that the targets have.
+      // The Node that runs this is the one that the targets have.
       PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
     },
   })

@@ -1,6 +1,9 @@
 import type { Socket } from 'node:net'
 
-/** ssh2 writes a packet in pieces, and without Nagle's delay each would be a segment of its own: makes it one write for each tick. */
+/**
+ * For those who use ssh2's own Client or Server: it writes a packet in pieces, and without Nagle's delay each would be a segment of
+ * its own. Makes it one write for each tick.
+ */
 export function corked(socket: Socket): Socket {
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean
   let waiting = false

@@ -1,0 +1,127 @@
+import { connect, createServer } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import type { Door, Wire } from './contender.ts'
+
+/**
+ * Milliseconds that bytes are held in each direction. Packets that leave together then arrive together, and what one answers is not
+ * mixed up with what did not wait for it: turns of direction are round trips, also to a target that is as near as loopback.
+ */
+const HOLD = 4
+/** Bytes of a TCP segment on Ethernet, with timestamps. */
+const SEGMENT = 1448
+/** Milliseconds without a byte after which a call's traffic is over. */
+const QUIET = 20
+/** Times that quiet is waited for. */
+const PATIENCE = 25
+
+/** A TCP relay on 127.0.0.1 that counts what passes between us and the target. It is slow on purpose: nothing is timed through it. */
+export class CountingRelay {
+  state: 'open' | 'closed' = 'open'
+  readonly door: Door
+  readonly counts: Wire = noWire()
+  /** Milliseconds of each TCP handshake with the target, names resolved. */
+  readonly handshakes: number[] = []
+  readonly #target: Door
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+
+  private constructor(server: Server, port: number, target: Door) {
+    this.#server = server
+    this.#target = target
+    this.door = { host: '127.0.0.1', port }
+    server.on('connection', (near) => this.#accept(near))
+  }
+
+  static start(target: Door): Promise<CountingRelay> {
+    const server = createServer({ noDelay: true, allowHalfOpen: true })
+    return new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(0, '127.0.0.1', () => {
+        const address = server.address()
+        if (typeof address === 'object' && address !== null) resolve(new CountingRelay(server, address.port, target))
+      })
+    })
+  }
+
+  /** What passed since the counts were these. Waits until the last bytes have. */
+  async since(before: Wire): Promise<Wire> {
+    for (let turn = 0, seen = -1; turn < PATIENCE && seen !== this.#total; turn++) {
+      seen = this.#total
+      await new Promise((resolve) => setTimeout(resolve, QUIET))
+    }
+    return combine(this.counts, before, -1)
+  }
+
+  async close(): Promise<void> {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    for (const socket of this.#sockets) socket.destroy()
+    await new Promise((resolve) => void this.#server.close(resolve))
+  }
+
+  get #total(): number {
+    const { bytesIn, bytesOut, connections } = this.counts
+    return bytesIn + bytesOut + connections
+  }
+
+  #accept(near: Socket): void {
+    const { counts } = this
+    const far = connect({ ...this.#target, allowHalfOpen: true })
+    far.setNoDelay(true)
+    let from = performance.now()
+    far.once('lookup', () => {
+      from = performance.now()
+    })
+    far.once('connect', () => this.handshakes.push(performance.now() - from))
+    counts.connections++
+    counts.roundTrips++
+    let waiting = false
+    this.#pass(near, far, (length) => {
+      counts.bytesOut += length
+      counts.packetsOut += Math.ceil(length / SEGMENT)
+      waiting = true
+    })
+    this.#pass(far, near, (length) => {
+      counts.bytesIn += length
+      counts.packetsIn += Math.ceil(length / SEGMENT)
+      if (waiting) counts.roundTrips++
+      waiting = false
+    })
+  }
+
+  #pass(from: Socket, to: Socket, count: (length: number) => void): void {
+    this.#sockets.add(from)
+    from.on('data', (bytes: Buffer) => {
+      count(bytes.length)
+      // Timers of one length fire in the order in which they were set.
+      setTimeout(() => {
+        if (!to.destroyed && !to.write(bytes)) from.pause()
+      }, HOLD)
+    })
+    to.on('drain', () => from.resume())
+    from.on('end', () => setTimeout(() => to.end(), HOLD))
+    // What ends one side at once ends the other: a relay that hides a reset would hide a fault.
+    from.on('error', () => to.destroy())
+    from.on('close', () => {
+      this.#sockets.delete(from)
+      setTimeout(() => to.destroy(), 2 * HOLD)
+    })
+  }
+}
+
+export function noWire(): Wire {
+  return { connections: 0, bytesOut: 0, bytesIn: 0, packetsOut: 0, packetsIn: 0, roundTrips: 0 }
+}
+
+/** One and so many times the other. */
+export function combine(one: Wire, other: Wire, times: number): Wire {
+  return mapped((name) => one[name] + other[name] * times)
+}
+
+export function divided(wire: Wire, by: number): Wire {
+  return mapped((name) => wire[name] / by)
+}
+
+function mapped(value: (name: keyof Wire) => number): Wire {
+  return Object.fromEntries((Object.keys(noWire()) as (keyof Wire)[]).map((name) => [name, value(name)])) as unknown as Wire
+}

@@ -1,0 +1,47 @@
+/** Rounds in which contenders take turns: what disturbs the machine or the network for a while then meets them all. */
+const ROUNDS = 5
+
+/** What one contender's calls of one kind are expected to take. */
+export interface Estimate {
+  /** Milliseconds of one call, as the wall sees it: calls at once share them. */
+  each: number
+}
+
+/** At most this many rounds, and never one without a call. */
+export function roundsFor(calls: number): number {
+  return Math.min(ROUNDS, calls)
+}
+
+/**
+ * How many calls each makes, so that all of them together keep within `budget` ms: those who can make all that are asked for do,
+ * the others get the same time each, and one call at least.
+ */
+export function shareOut(estimates: readonly Estimate[], asked: number, budget: number): number[] {
+  const order = estimates.map(({ each }, index) => ({ each: Math.max(each, 1e-6), index })).sort((a, b) => a.each - b.each)
+  const counts = estimates.map(() => asked)
+  let left = budget
+  let others = order.length
+  for (const { each, index } of order) {
+    const share = Math.max(0, left / others)
+    counts[index] = Math.max(1, Math.min(asked, Math.floor(share / each)))
+    left -= counts[index]! * each
+    others--
+  }
+  return counts
+}
+
+/** The calls that belong into a round (from 0), so that all rounds together have `calls`. */
+export function callsInRound(calls: number, rounds: number, round: number): number {
+  return Math.floor((calls * (round + 1)) / rounds) - Math.floor((calls * round) / rounds)
+}
+
+/** Milliseconds that the plan takes. */
+export function planned(estimates: readonly Estimate[], counts: readonly number[]): number {
+  return estimates.reduce((sum, { each }, index) => sum + each * (counts[index] ?? 0), 0)
+}
+
+/** The same list, beginning elsewhere in each round: nobody is always first. */
+export function rotated<T>(list: readonly T[], by: number): T[] {
+  const at = list.length === 0 ? 0 : by % list.length
+  return [...list.slice(at), ...list.slice(0, at)]
+}

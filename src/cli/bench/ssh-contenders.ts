@@ -1,0 +1,99 @@
+import { setTimeout as after } from 'node:timers/promises'
+import type { Contender, Kind } from './contender.ts'
+import type { Children, SshProcess } from './ssh-process.ts'
+import type { BenchFiles, SshWay } from './ssh-way.ts'
+import { check } from './work.ts'
+import type { Work } from './work.ts'
+
+/** ms for a master to leave by itself, and once it was told to. */
+const LEAVE = 1500
+
+interface SshOptions {
+  program: string
+  way: SshWay
+  work: Work
+  children: Children
+}
+
+/** A process, a connection and a login for each call. */
+export class FreshSsh implements Contender {
+  readonly #options: SshOptions
+  readonly #more: readonly string[]
+
+  /** `more`: further arguments; they stand first, so they win. */
+  constructor(options: SshOptions, more: readonly string[]) {
+    this.#options = options
+    this.#more = more
+  }
+
+  async open(): Promise<void> {}
+
+  async call(kind: Kind, signal: AbortSignal): Promise<void> {
+    // A shared connection of the person's own configuration would be no fresh one.
+    await callBySsh(this.#options, ['-o', 'ControlMaster=no', '-o', 'ControlPath=none', ...this.#more], kind, signal)
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** One connection that `ssh` keeps, and a process and a channel for each call. */
+export class MasterSsh implements Contender {
+  readonly #options: SshOptions
+  readonly #files: BenchFiles
+  #socket = ''
+  #master: SshProcess | undefined
+
+  constructor(options: SshOptions, files: BenchFiles) {
+    this.#options = options
+    this.#files = files
+  }
+
+  async open(): Promise<void> {
+    const { program, way, children } = this.#options
+    this.#socket = this.#files.socket().replaceAll('%', '%%')
+    // Its own session reads from us: should we be killed, it ends, and with it the master.
+    const master = children.start([program, '-o', 'ControlMaster=yes', '-o', 'ControlPersist=no', '-o', `ControlPath=${this.#socket}`, ...way.args, '--', way.host, 'cat'], true)
+    this.#master = master
+    const ready = `ramet-${process.pid}-ready`
+    const said = master.says(ready)
+    master.write(`${ready}\n`, false)
+    await said
+  }
+
+  async call(kind: Kind, signal: AbortSignal): Promise<void> {
+    // Where there is no master any more ssh would quietly connect by itself: it gets a way that leads nowhere.
+    const only = ['-o', 'ControlMaster=no', '-o', `ControlPath=${this.#socket}`, '-o', 'ProxyCommand=exit 1']
+    await callBySsh({ ...this.#options, way: withoutJumps(this.#options.way) }, only, kind, signal)
+  }
+
+  async close(): Promise<void> {
+    const master = this.#master
+    if (master === undefined || master.state === 'ended') return
+    master.write(undefined, true)
+    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+      const waiting = new AbortController()
+      await Promise.race([master.ended, after(LEAVE, undefined, { signal: waiting.signal }).catch(() => {})])
+      waiting.abort()
+      if (hasEnded(master)) return
+      master.kill(signal)
+    }
+    await master.ended
+  }
+}
+
+function hasEnded({ state }: SshProcess): boolean {
+  return state === 'ended'
+}
+
+async function callBySsh({ program, way, work, children }: SshOptions, first: readonly string[], kind: Kind, signal: AbortSignal): Promise<void> {
+  const task = work.next(kind)
+  const ssh = children.start([program, ...first, ...way.args, '--', way.host, task.line], task.stdin !== undefined)
+  if (task.stdin !== undefined) ssh.write(task.stdin, true)
+  check(task, await ssh.output(signal))
+}
+
+/** ssh takes -J and a ProxyCommand together for a mistake. */
+function withoutJumps({ host, args }: SshWay): SshWay {
+  const at = args.indexOf('-J')
+  return at < 0 ? { host, args } : { host, args: [...args.slice(0, at), ...args.slice(at + 2)] }
+}

@@ -1,0 +1,26 @@
+import { mkdtempSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** A new directory that nobody else can look into and that is on no disk; undefined where there is no place for one. */
+export function ramDirectory(): string | undefined {
+  for (const place of [process.env['XDG_RUNTIME_DIR'], '/dev/shm']) {
+    if (place === undefined || !place.startsWith('/')) continue
+    try {
+      // With mode 0700.
+      return mkdtempSync(join(place, 'ramet-'))
+    } catch {
+      // The next one may do.
+    }
+  }
+  return undefined
+}
+
+/** Removes a directory with the files and sockets in it; harmless when it is gone. Node 12 has no recursive rm. */
+export function removeDirectory(path: string): void {
+  try {
+    for (const name of readdirSync(path)) unlinkSync(join(path, name))
+    rmdirSync(path)
+  } catch {
+    // Somebody else has cleaned up.
+  }
+}

@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { figures, markers, newestResults, type StoredResults, withFigures } from '../../bench/readme-figures.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+test("the README's figures are those of the newest results (else: node dist/bench/run.js --readme)", () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  const { file, results } = newestResults(root)
+  expect(readme).toBe(withFigures(readme, figures(file, results)))
+})
+
+const results = (rows: StoredResults['rows']): StoredResults => ({
+  date: '2030-01-02T03:04:05Z', machine: { cores: 4, system: 'Linux 7' }, versions: { node: 'v20.1.2', openssh: 'OpenSSH_9.2p1 Debian-2+deb12u1', mitogen: '0.3.3' }, rows })
+
+function tableOf(rows: StoredResults['rows']): string[] {
+  return figures('2030.json', results(rows)).split('\n').filter((line) => line.startsWith('| ')).slice(2)
+}
+
+test('a line has every figure in the unit that suits it, and a ratio to each peer', () => {
+  expect(tableOf([
+    { name: 'fleet60', unit: 'ms', series: [{ name: 'ramet (Worker)', median: 2541 }, { name: 'ramet (inline)', median: 999.6 }, { name: 'mitogen', median: 2994 }] },
+    { name: 'exec-burst', unit: 'us', series: [{ name: 'ramet', median: 2198 }, { name: 'mitogen', median: 807.2 }, { name: 'ssh over a master', median: 8142 }] },
+    { name: 'pipelined', unit: 'calls/s', series: [{ name: 'ramet (inline)', median: 267_321 }, { name: 'mitogen', median: 40_880 }] },
+    { name: 'stub-memory-after', unit: 'MB', series: [{ name: 'Node 18.2.0', median: 20 }, { name: 'Node 20.20.2', median: 16.64 }] },
+  ])).toEqual([
+    '| pipelined calls per second, inline | 267,000 | Mitogen 40,900 | 6.5 |',
+    "| `exec('hostname')`, back to back | 2.2 ms | Mitogen 807 us; `ssh` over a ControlMaster 8.1 ms | 2.7; 0.27 |",
+    '| connect to 60 targets and call each once | 2.5 s; inline 1000 ms | Mitogen 3.0 s | 0.85; 0.33 |',
+    "| memory of an idle target's program, after a user call | 17 MB | | |",
+  ])
+})
+
+test('a peer that was missing is named and has no ratio; what was not measured of ours has no line', () => {
+  expect(tableOf([
+    { name: 'tree32', unit: 'ms', series: [{ name: 'ramet (inline)', median: 800 }, { name: 'mitogen', missing: 'is not installed' }] },
+    { name: 'tree-connect-first', unit: 'ms', series: [{ name: 'mitogen', median: 200 }] },
+  ])).toEqual(['| 32 targets behind one hop, connect and call each once | inline 800 ms | Mitogen was not there | |'])
+})
+
+test('what stands around the markers is left alone, and a README without them is refused', () => {
+  expect(withFigures(`a\n${markers[0]}\nold\n${markers[1]}\nb`, 'new')).toBe(`a\n${markers[0]}\nnew\n${markers[1]}\nb`)
+  expect(() => withFigures('a', 'new')).toThrow('markers')
+})
