@@ -97,7 +97,8 @@ export function treeOperations({ contexts, connect, firstCall, group, stats }: T
         if (stall === 'process') process.kill(pid, 'SIGSTOP')
         let ended = false
         stalled.stdin.on('error', () => undefined)
-        void fill(stalled.stdin, stalledBytes, () => ended)
+        // It is killed in the end, and its stdin breaks.
+        fill(stalled.stdin, stalledBytes, () => ended).catch(() => undefined)
         stop = () => {
           ended = true
           if (stall === 'process') process.kill(pid, 'SIGCONT')

@@ -1,7 +1,7 @@
 import { COMMANDS } from './commands/index.ts'
 import type { Command } from './commands/command.ts'
 import { COMMON_OPTIONS, optionSpec } from './options.ts'
-import type { OptionName } from './options.ts'
+import type { OptionName, OptionSpec } from './options.ts'
 
 /** Columns that help lines may have. */
 const WIDTH = 100
@@ -32,7 +32,7 @@ export function generalHelp(): string {
     ...table(commands),
     '',
     'Options:',
-    ...table(COMMON_OPTIONS.map(optionRow)),
+    ...table(COMMON_OPTIONS.map((name) => optionRow(name))),
     '',
     "'ramet help COMMAND' tells all about one command.",
     'Exit code: 0 all is well; 1 a target failed, or the usage was wrong; 130 interrupted.',
@@ -52,13 +52,13 @@ export function commandHelp(command: Command): string {
     '',
     ...(command.options.includes('via') ? WAYS : []),
     'Options:',
-    ...table([...command.options, ...COMMON_OPTIONS].map(optionRow)),
+    ...table([...command.options, ...COMMON_OPTIONS].map((name) => optionRow(name, command.says?.[name]))),
     '',
   ].join('\n')
 }
 
-function optionRow(name: OptionName): readonly [string, string] {
-  const { short, value, choices, fallback, many, help } = optionSpec(name)
+function optionRow(name: OptionName, own: Partial<OptionSpec> = {}): readonly [string, string] {
+  const { short, value, choices, fallback, many, help } = { ...optionSpec(name), ...own }
   const left = `${short === undefined ? '    ' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`
   const notes = [
     ...(choices === undefined || choices.every((choice) => help.includes(`${choice}: `)) ? [] : [choices.join(', ')]),

@@ -54,7 +54,7 @@ function listed(text: string): string[] {
 
 /** A name is shown in every result, so one with a password in it must not get that far. */
 export function refusePassword(name: string): void {
-  const parts = /^(?:ssh:\/\/)?([^:@/]*):[^@]*@(.*)$/is.exec(name)
+  const parts = /^(?:ssh:\/\/)?([^:@/]*):(?!\/\/)[^@]*@(.*)$/is.exec(name)
   if (parts === null || isOwnWord(parts[1]!.toLowerCase())) return
   throw usageError(`the target ${parts[1]}@${parts[2]} carries a password`, 'leave it out and use --ask-password')
 }

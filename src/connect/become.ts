@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type Clock, systemClock } from '../base/clock.ts'
-import { RametError } from '../router/errors.ts'
+import { isRametError, RametError } from '../router/errors.ts'
 import { becomeError, becomeFailure, refused } from './become-words.ts'
 import { lastWords } from './last-words.ts'
 import { PromptWatch } from './prompt-watch.ts'
@@ -172,7 +172,7 @@ class Become {
       password = await this.password
     } catch (cause) {
       this.password = undefined
-      if (cause instanceof RametError) throw cause
+      if (isRametError(cause)) throw cause
       throw becomeError(this, 'password-needed', `nobody gave the password that ${method} wants: ${(cause as Error).message}`, 'Answer the prompt, or give the option password.', cause)
     }
     if (/[\n\0]/.test(password) || Buffer.byteLength(password) > PASSWORD_MAX) {

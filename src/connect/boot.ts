@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { joinBytes } from '../base/bytes.ts'
-import { type ErrorCode, type Outcome, RametError, type Stage } from '../router/errors.ts'
+import { type ErrorCode, isRametError, type Outcome, RametError, type Stage } from '../router/errors.ts'
 import type { Pipe, PipeSink } from '../router/pipe.ts'
 import { EXIT, MAX_NOISE, MIN_NODE } from '../router/protocol.ts'
 import { launchLine } from './first-stage.ts'
@@ -121,7 +121,7 @@ export class BootPipe implements Pipe {
   /** The process is gone; how it ended says what went wrong, and that may be known a moment later. */
   private closed(cause: Error | undefined): void {
     if (this.state === 'closed') return
-    if (this.state === 'open' || cause instanceof RametError) {
+    if (this.state === 'open' || isRametError(cause)) {
       this.finish(cause)
       return
     }

@@ -39,7 +39,7 @@ class LocalConnection implements Connection {
     }
     const started = new SpawnedProcess(['/bin/sh', '-c', command], { name: this.name, env: this.options.env, group: true })
     this.processes.add(started)
-    void started.exited.then(() => {
+    void started.over.then(() => {
       this.processes.delete(started)
       this.before.bytesIn += started.bytesIn
       this.before.bytesOut += started.bytesOut

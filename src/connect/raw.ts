@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { systemClock } from '../base/clock.ts'
 import type { Clock } from '../base/clock.ts'
-import { RametError } from '../router/errors.ts'
+import { isRametError, RametError } from '../router/errors.ts'
 import type { CommandLane, CommandRequest, RunningCommand } from './command.ts'
 import { RawCommand } from './raw-command.ts'
 import { RawControl } from './raw-control.ts'
@@ -132,7 +132,7 @@ export class RawLane implements CommandLane {
     this.control.close()
     this.stopEviction?.()
     for (const command of this.queue.splice(0)) {
-      command.refuse(cause instanceof RametError ? cause : new RametError('link-lost', `${this.connection.name}: the connection ended`, {
+      command.refuse(isRametError(cause) ? cause : new RametError('link-lost', `${this.connection.name}: the connection ended`, {
         outcome: 'not-sent', hint: 'Connect again; the command was not sent.', cause,
       }))
     }

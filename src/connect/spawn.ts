@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { deferred } from '../base/deferred.ts'
 import { RametError } from '../router/errors.ts'
 import type { Pipe, PipeSink } from '../router/pipe.ts'
+import { groupGone } from './process-group.ts'
 import { StreamPipe } from './stream-pipe.ts'
 import type { ProcessEnd, RemoteProcess } from './transport.ts'
 
@@ -18,6 +19,8 @@ export interface SpawnOptions {
 
 /** Of stderr, for messages. */
 const TAIL = 4096
+/** Milliseconds that a killed group may take to be gone. */
+const KILLED_WAIT = 2000
 
 /**
  * A local program whose stdin and stdout are the pipe. Both ends of the process are told as they happen: `closed` when
@@ -27,6 +30,8 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
   state: 'running' | 'exited' | 'closed' = 'running'
   readonly pipe: Pipe = this
   readonly exited: Promise<ProcessEnd>
+  /** Resolves when it has ended, and with it everything that was killed with it. */
+  readonly over: Promise<void>
   /** Resolves with the first byte on stdout, or when the program has ended. */
   readonly spoke = deferred<void>()
   readonly child: ChildProcess
@@ -40,12 +45,15 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
   /** Why the program could not be started. */
   failed: RametError | undefined
   private heard = false
+  /** Its whole group was killed. */
+  private killed = false
   private result: ProcessEnd | undefined
   private gone: ((end: ProcessEnd) => void)[] = []
 
   constructor(argv: readonly string[], options: SpawnOptions) {
     this.options = options
     this.exited = this.ended.promise
+    this.over = this.exited.then(() => (this.killed ? groupGone(this.child.pid as number, KILLED_WAIT) : undefined))
     const [program = '', ...args] = argv
     this.child = spawn(program, args, { stdio: 'pipe', env: options.env, detached: options.group === true })
     const { stdin, stdout, stderr } = this.child
@@ -138,6 +146,7 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
     if (pid !== undefined && (this.state === 'running' || (this.options.group === true && this.state === 'exited'))) {
       try {
         process.kill(this.options.group === true ? -pid : pid, signal ?? 'SIGKILL')
+        this.killed ||= this.options.group === true && signal === undefined
       } catch {
         // It has ended by itself.
       }
@@ -151,7 +160,7 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
   /** Ends it and resolves when nothing of it is left here. */
   async destroy(): Promise<void> {
     this.kill()
-    await this.exited
+    await this.over
     // Node lets go of its handles in the turns of the event loop that follow.
     for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
   }

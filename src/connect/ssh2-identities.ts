@@ -2,7 +2,7 @@ import { RametError } from '../router/errors.ts'
 import { agentSshKey, SshAgent } from './agent.ts'
 import { type Identity, type IdentityConfig, identitiesFor } from './identities.ts'
 import type { SshKey } from './ssh-key.ts'
-import { isEncryptedKey, lockedKey, privateKey } from './ssh2-key.ts'
+import { heldKey, isEncryptedKey, lockedKey, privateKey } from './ssh2-key.ts'
 
 export interface LoginKeysOptions extends IdentityConfig {
   /** Socket of the agent, if there is one. */
@@ -45,7 +45,8 @@ async function usable(identity: Identity, agent: SshAgent | undefined, options: 
     return agent === undefined || publicBlob === undefined ? undefined : agentSshKey(agent, { blob: publicBlob, type: type ?? '', comment }, signer.blob)
   }
   const { text, path } = signer
-  const key = isEncryptedKey(text) ? await locked(text, path, options) : privateKey(text, { comment: path })
+  const open = { comment: path }
+  const key = heldKey(text, open) ?? (isEncryptedKey(text) ? await locked(text, path, options) : privateKey(text, open))
   if (publicBlob === undefined || type === undefined || !type.endsWith('-cert-v01@openssh.com')) return key
   // The certificate is what is offered; the signature is the bare key's.
   return { ...key, publicBlob, type, sign: (data, algorithm) => key.sign(data, algorithm.replace(/-cert-v01@openssh\.com$/, '')) }

@@ -1,3 +1,4 @@
+import { createHash, createPrivateKey, type KeyObject, sign } from 'node:crypto'
 import keyParser from 'ssh2/lib/protocol/keyParser.js'
 import utils from 'ssh2/lib/protocol/utils.js'
 import { RametError } from '../router/errors.ts'
@@ -6,14 +7,25 @@ import type { SshKey } from './ssh-key.ts'
 interface ParsedKey {
   type: string
   comment: string
-  sign(data: Uint8Array, hash?: string): Buffer | Error
   isPrivateKey(): boolean
   getPublicSSH(): Buffer
+  getPrivatePEM(): string
 }
 const { parseKey } = keyParser as { parseKey(text: string, passphrase?: string): ParsedKey | ParsedKey[] | Error }
 const { convertSignature } = utils as { convertSignature(signature: Buffer, type: string): Buffer | false | undefined }
 
-const HASHES: Record<string, string> = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512', 'ssh-rsa': 'sha1' }
+/** By signature algorithm; Ed25519 has none of its own to choose. */
+const HASHES: Record<string, string> = {
+  'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512', 'ssh-rsa': 'sha1', 'ssh-dss': 'sha1',
+  'ecdsa-sha2-nistp256': 'sha256', 'ecdsa-sha2-nistp384': 'sha384', 'ecdsa-sha2-nistp521': 'sha512',
+}
+
+/**
+ * Keys in use, by what they were read from: most targets are logged in to with the same one, and reading a key takes ten times
+ * as long as signing. Whoever uses one keeps it; nothing is kept here, least of all its text.
+ */
+const held = new Map<string, WeakRef<SshKey>>()
+const HELD_MAX = 32
 
 export interface PrivateKeyOptions {
   /** For messages: usually the file's path. */
@@ -27,8 +39,15 @@ export function isEncryptedKey(text: string): boolean {
   return parsed instanceof Error && /no passphrase given/i.test(parsed.message)
 }
 
+/** The key from this text, if somebody uses it. */
+export function heldKey(text: string, { comment, passphrase }: PrivateKeyOptions): SshKey | undefined {
+  return held.get(nameOf(text, comment, passphrase))?.deref()
+}
+
 /** A key from the text of a private key file (OpenSSH, PEM or PuTTY form). Throws key-unreadable. */
 export function privateKey(text: string, options: PrivateKeyOptions): SshKey {
+  const before = heldKey(text, options)
+  if (before !== undefined) return before
   const result = parseKey(text, options.passphrase)
   const parsed = Array.isArray(result) ? result[0] : result
   if (parsed === undefined || parsed instanceof Error) {
@@ -43,10 +62,21 @@ export function privateKey(text: string, options: PrivateKeyOptions): SshKey {
       stage: 'auth', outcome: 'not-sent', hint: 'Name the private key file (the one without .pub).',
     })
   }
-  return {
+  let object: KeyObject | undefined
+  const key: SshKey = {
     publicBlob: parsed.getPublicSSH(), type: parsed.type, comment: options.comment, local: true,
-    sign: (data, algorithm) => signatureBlob(parsed, data, algorithm),
+    sign(data, algorithm) {
+      object ??= createPrivateKey(parsed.getPrivatePEM())
+      return signatureBlob(object, parsed.type, data, algorithm)
+    },
   }
+  for (const [name, other] of held) if (held.size >= HELD_MAX && other.deref() === undefined) held.delete(name)
+  held.set(nameOf(text, options.comment, options.passphrase), new WeakRef(key))
+  return key
+}
+
+function nameOf(text: string, comment: string, passphrase: string | undefined): string {
+  return createHash('sha256').update(JSON.stringify([text, comment, passphrase])).digest('base64')
 }
 
 /**
@@ -87,11 +117,10 @@ function publicPartOf(text: string): Buffer | undefined {
   return blob
 }
 
-function signatureBlob(key: ParsedKey, data: Uint8Array, algorithm: string): Uint8Array {
-  const raw = key.sign(data, key.type === 'ssh-rsa' ? HASHES[algorithm] : undefined)
-  if (raw instanceof Error) throw raw
-  const signature = convertSignature(raw, key.type)
-  if (!signature) throw new Error(`cannot sign with a ${key.type} key`)
+function signatureBlob(key: KeyObject, type: string, data: Uint8Array, algorithm: string): Uint8Array {
+  const raw = sign(type === 'ssh-ed25519' ? null : HASHES[type === 'ssh-rsa' ? algorithm : type], data, key)
+  const signature = convertSignature(raw, type)
+  if (!signature) throw new Error(`cannot sign with a ${type} key`)
   const name = Buffer.from(algorithm)
   const out = Buffer.alloc(8 + name.length + signature.length)
   out.writeUInt32BE(name.length, 0)

@@ -15,7 +15,7 @@ import type { Prompt } from './ssh2-secrets.ts'
 import { SshSession } from './ssh2-session.ts'
 import { watchServer } from './ssh2-watch.ts'
 import type { Turn } from './pace.ts'
-import { dialTcp } from './tcp.ts'
+import { dialTcp, type EarlyPipe } from './tcp.ts'
 import type { Connection, RemoteProcess } from './transport.ts'
 
 export interface Ssh2Options {
@@ -41,6 +41,8 @@ export interface Ssh2Options {
   algorithms?: Omit<SshAlgorithms, 'serverHostKey'> | undefined
   /** Makes the pipe to the server's SSH port; default TCP. Called again when a connection is retried. */
   dial?: ((signal: AbortSignal) => Promise<Pipe>) | undefined
+  /** The pipe for the first try, where its making has begun already. */
+  first?: EarlyPipe | undefined
   /** Its place among the logins to the same server; it dials when its turn has come. */
   turn?: Turn | undefined
   /** What `dial` waits for, for messages. */
@@ -201,8 +203,9 @@ class Ssh2Connection implements Connection, ChannelOwner {
     try {
       const { host, port, turn } = this.options
       await turn?.begin(this.abort.signal)
-      const dialing = this.options.dial?.(this.abort.signal)
-        ?? dialTcp({ host, port, name: this.name, onStage: (stage) => this.reach(stage) }, this.abort.signal)
+      const onStage = (stage: Stage): void => this.reach(stage)
+      const first = this.dials === 1 ? this.options.first?.(onStage) : undefined
+      const dialing = first ?? this.options.dial?.(this.abort.signal) ?? dialTcp({ host, port, name: this.name, onStage }, this.abort.signal)
       pipe = (await Promise.all([dialing, cryptoReady]))[0]
     } catch (error) {
       if (this.state === 'closed') return

@@ -55,7 +55,10 @@ export class StreamPipe implements Pipe {
       this.finish()
     })
     this.readable.on('data', (chunk: Uint8Array) => this.take(chunk))
-    if (this.early.length > 0) process.nextTick(() => this.deliver())
+    if (this.early.length > 0) {
+      this.readable.resume()
+      process.nextTick(() => this.deliver())
+    }
     if (this.readable.destroyed) process.nextTick(() => this.finish())
   }
 
@@ -113,7 +116,6 @@ export class StreamPipe implements Pipe {
 
   private deliver(): void {
     for (const chunk of this.early.splice(0)) this.take(chunk)
-    this.resume()
   }
 
   private readonly onTick = (): void => {

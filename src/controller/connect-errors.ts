@@ -22,6 +22,13 @@ export function atStage({ code, message, path, outcome, hint, cause }: RametErro
   return new RametError(code, message, { stage, path, outcome, hint, cause })
 }
 
+/** What keeps a context from being opened is another one's failure, mostly its hop's: the same error, as one of this context. */
+export function asContextSees(error: unknown, path: readonly string[]): unknown {
+  if (!isRametError(error) || error.path.join(' > ') === path.join(' > ')) return error
+  const { code, message, stage, outcome, hint } = error
+  return new RametError(code, `${path.join(' > ')} cannot be opened: ${message}`, { path, outcome, hint, cause: error, ...(stage === undefined ? {} : { stage }) })
+}
+
 /** Refusals before which nothing was passed on, or behind which nobody was. */
 const NEVER_RAN: ReadonlySet<string> = new Set(['password-needed', 'password-refused', 'not-permitted', 'tty-required', 'container-not-found'])
 

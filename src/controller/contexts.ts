@@ -4,6 +4,7 @@ import { RametError } from '../router/errors.ts'
 import type { Link } from '../router/link.ts'
 import { ROOT } from '../router/protocol.ts'
 import type { ConnectOptions } from './api.ts'
+import { asContextSees } from './connect-errors.ts'
 import { coreOf, latest } from './context.ts'
 import type { CoreHome, CoreOptions } from './core-options.ts'
 import { ContextCore } from './core.ts'
@@ -136,17 +137,27 @@ export class Contexts {
   /** `beside`: the context on whose machine it will be. */
   private add(options: Omit<CoreOptions, 'id'>, beside: ContextCore | undefined): ContextCore {
     if (beside !== undefined && options.runtime !== 'raw') this.interpreters.makeRoom(beside)
-    const core = new ContextCore(this.options.home, { ...options, id: this.nextId++ })
+    const core = this.begin(options.path, () => new ContextCore(this.options.home, { ...options, id: this.nextId++ }))
     this.interpreters.begun(core, beside)
     core.processes = new Isolation(() => this.process(core))
     this.cores.set(core.id, core)
     return core
   }
 
+  private begin<T>(path: readonly string[], start: () => T): T {
+    try {
+      return start()
+    } catch (error) {
+      throw asContextSees(error, path)
+    }
+  }
+
   /** The context that an option of a target names. Throws RametError when it is none of this controller's. */
   known(handle: object, target: string, option: 'via' | 'jump'): ContextCore {
     const core = coreOf(handle)
     if (core !== undefined && this.cores.get(core.id) === core) return core
+    // One that was is still known by its name, and says what became of it.
+    if (core?.state === 'lost' || core?.state === 'closed') this.begin([...(option === 'via' ? core.path : []), displayName(parseTarget(target))], () => core.hop())
     const hint = 'Take a context that this controller has connected and not closed.'
     throw new RametError('usage', `${target}: ${option} is no open context of this controller`, { outcome: 'not-sent', hint })
   }

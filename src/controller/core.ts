@@ -3,12 +3,12 @@ import type { CommandLane } from '../connect/command.ts'
 import type { Connection } from '../connect/transport.ts'
 import { type CallOutcome, PendingCall } from '../router/call.ts'
 import { decode } from '../router/codec.ts'
-import { RametError, type Stage } from '../router/errors.ts'
+import { isRametError, RametError, type Stage } from '../router/errors.ts'
 import { MAX_CODE } from '../router/protocol.ts'
 import type { ContextInfo, LinkStats } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
 import { CommandLanes } from './command-lanes.ts'
-import { asWorkSees, atStage, interpreterNeeded, isNoNode } from './connect-errors.ts'
+import { asContextSees, asWorkSees, atStage, interpreterNeeded, isNoNode } from './connect-errors.ts'
 import { connectTimeout, ConnectTimer } from './connect-timer.ts'
 import { Below, type CoreHome, type CoreOptions, type ParentCore, type ProcessCalls, type WorkOptions } from './core-options.ts'
 import { FarStem } from './far-stem.ts'
@@ -203,7 +203,7 @@ export class ContextCore implements StemOwner, ParentCore {
       else if (this.near === undefined) this.becomeRaw(connection)
       else this.near.attach(connection)
     } catch (error) {
-      const cause = error instanceof RametError ? error : this.error('connect-failed', `could not be reached: ${(error as Error).message}`, '', error)
+      const cause = isRametError(error) ? (asContextSees(error, this.path) as RametError) : this.error('connect-failed', `could not be reached: ${(error as Error).message}`, '', error)
       if (this.near !== undefined) this.near.fail(cause)
       else this.fail(cause)
     }
@@ -298,7 +298,7 @@ export class ContextCore implements StemOwner, ParentCore {
   }
 
   private check(): void {
-    if (this.state === 'lost') throw this.error(this.lostBy?.code ?? 'link-lost', 'is lost', 'Connect again.', this.lostBy)
+    if (this.state === 'lost') throw this.error(this.lostBy?.code ?? 'link-lost', `is lost: ${this.lostBy?.message}`, this.lostBy?.hint || 'Connect again.', this.lostBy)
     if (this.state === 'closed') throw this.error('closed', 'was closed', 'Connect again.')
   }
 

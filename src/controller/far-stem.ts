@@ -4,8 +4,10 @@ import type { Channel, ChannelHandler, Route } from '../router/channel.ts'
 import type { CodeLink } from '../router/code-link.ts'
 import { decode, encode } from '../router/codec.ts'
 import { Budget } from '../router/credit.ts'
-import { isRametError, located, RametError, type Stage } from '../router/errors.ts'
-import { MAX_LINK, OPEN_KIND, TYPE } from '../router/protocol.ts'
+import { isRametError, RametError, type Stage, withOutcome } from '../router/errors.ts'
+import type { Link } from '../router/link.ts'
+import { MAX_LINK, MIN_LINK, OPEN_KIND, TYPE } from '../router/protocol.ts'
+import { isNoNode } from './connect-errors.ts'
 import type { CoreHome } from './core-options.ts'
 import { HopAnswers, MAX_UNHEARD } from './hop-answers.ts'
 import { hopFailure } from './hop-failure.ts'
@@ -24,8 +26,9 @@ export interface FarOptions {
 
 /** Contexts below a hop share its link; so much of its budget one of them takes at most. */
 const SHARE = 4
-/** Bytes under way to, and from, a context below a hop that no other there can take: hundreds may have theirs on one link. */
-const OWN = 16 * 1024
+/** So many contexts on one link have MIN_LINK bytes that no other can take, the next ones less: what all may have under way a link can queue. */
+const MANY = 64
+const LITTLE = 16 * 1024
 /** Questions about one context in all: a login with many keys, and answers to the server's own questions. */
 const MAX_ASKED = 100
 
@@ -38,7 +41,7 @@ export class FarStem implements Stem, ChannelHandler {
   private readonly hop: Hop
   private readonly options: FarOptions
   private readonly owner: StemOwner
-  private readonly route: { -readonly [K in keyof Route]: Route[K] }
+  private readonly route: FarRoute
   private readonly over_ = deferred<void>()
   private channel: Channel | undefined
   private way: HopWay | undefined
@@ -64,8 +67,7 @@ export class FarStem implements Stem, ChannelHandler {
       guilty: (error) => this.drop(error),
       most: MAX_ASKED,
     })
-    const share = (limits.link ?? MAX_LINK) / SHARE
-    this.route = { link: way.link, path: options.path, down: new Budget(share, way.link.down, OWN), up: new Budget(share, way.link.up, OWN), rtt: undefined }
+    this.route = farRoute(way.link, options.path, limits.link ?? MAX_LINK, router.behind(way.link))
     router.addRoute(options.id, this.route)
     way.link.sendNeighbour(TYPE.ROUTE, encode([options.id, hop.id, options.hello]))
   }
@@ -127,7 +129,8 @@ export class FarStem implements Stem, ChannelHandler {
       if (!this.heard(decode(bytes))) this.drop(this.error('protocol-error', 'is below a hop that said something that no hop of ours says'))
     } catch (error) {
       // The context's own words come through here, too: they must not cost the hop, nor what else is below it.
-      this.drop(isRametError(error) ? located(error, this.options.path) as RametError : this.error('protocol-error', 'said something that cannot be read', error))
+      const text = `said something that cannot be read: ${(error as Error).message}`
+      this.drop(isRametError(error) && error.path.length > 0 ? withOutcome(error, 'unknown') : this.error('protocol-error', text, error))
     }
   }
 
@@ -155,7 +158,9 @@ export class FarStem implements Stem, ChannelHandler {
   reset(error: RametError): void {
     const hop = this.hop.path.join(' > ')
     const text = `was lost with its hop ${hop}: ${error.message}`
-    this.over(new RametError(error.code, `${this.options.path.join(' > ')} ${text}`, { path: this.options.path, outcome: error.outcome, hint: error.hint, cause: error }))
+    // What the hop lacks this context may well have.
+    const code = isNoNode(error) ? 'interpreter-needed' : error.code
+    this.over(new RametError(code, `${this.options.path.join(' > ')} ${text}`, { path: this.options.path, outcome: error.outcome, hint: error.hint, cause: error }))
   }
 
   private greeted(hello: Uint8Array): void {
@@ -200,6 +205,15 @@ export class FarStem implements Stem, ChannelHandler {
     const { path } = this.options
     return new RametError(code, `${path.join(' > ')} ${text}`, { path, outcome: 'unknown', hint: 'Connect again.', cause })
   }
+}
+
+type FarRoute = { -readonly [K in keyof Route]: Route[K] }
+
+/** The way to a context below a hop, over a link on which so many others have theirs. */
+export function farRoute(link: Link, path: readonly string[], limit: number, others: number): FarRoute {
+  const share = limit / SHARE
+  const own = others < MANY ? MIN_LINK : LITTLE
+  return { link, path, down: new Budget(share, link.down, own), up: new Budget(share, link.up, own), rtt: undefined }
 }
 
 function isStats(value: unknown): value is HopStats {

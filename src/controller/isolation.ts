@@ -3,6 +3,7 @@ import { isRametError } from '../router/errors.ts'
 import type { CodeGraph } from './code-graph.ts'
 import type { WorkOptions } from './core-options.ts'
 import type { ContextCore } from './core.ts'
+import { ownModule } from './stub-image.ts'
 
 /** Calls in processes of their own: each has a fresh one, below its context, and one is always started ahead of the next call. */
 export class Isolation {
@@ -16,7 +17,10 @@ export class Isolation {
 
   /** A call is to be expected: starts the process that it will have. */
   prepare(): void {
-    if (this.spare === undefined || this.spare.state === 'lost' || this.spare.state === 'closed') this.spare = this.open()
+    if (this.spare !== undefined && this.spare.state !== 'lost' && this.spare.state !== 'closed') return
+    this.spare = this.open()
+    // Its main thread is for the call, and may never again hear that the context is gone.
+    this.spare.call(ownModule('orphan'), 'endWithParent', [], { isolate: 'none' }, { value: () => {}, failed: () => {}, iterable: () => {} })
   }
 
   call(graph: CodeGraph, name: string, args: readonly unknown[], options: WorkOptions, outcome: CallOutcome): void {

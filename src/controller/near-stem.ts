@@ -139,8 +139,10 @@ export class NearStem implements Stem {
   }
 
   describe(): Record<string, unknown> {
-    const { queued, down, up } = this.link
-    return { queued, budget: { down: down.used, up: up.used } }
+    const { queued: bytes, down, up } = this.link
+    let frames = 0
+    this.link.sift(() => (frames++, false))
+    return { queued: { frames, bytes }, budget: { down: down.used, up: up.used } }
   }
 
   private error(code: RametError['code'], text: string): RametError {

@@ -1,5 +1,7 @@
 import type { SshConfig } from '../connect/ssh-config.ts'
 import type { Ssh2Options } from '../connect/ssh2.ts'
+import type { Turn } from '../connect/pace.ts'
+import { dialEarly, type EarlyPipe } from '../connect/tcp.ts'
 import type { Connection } from '../connect/transport.ts'
 import type { ConnectOptions } from './api.ts'
 import type { ReachContext } from './reach-context.ts'
@@ -9,7 +11,10 @@ import { sshLogin } from './ssh-login.ts'
 export async function loginBySsh2(
   config: SshConfig, options: ConnectOptions, context: ReachContext, through?: Pick<Ssh2Options, 'dial' | 'waits'>,
 ): Promise<Connection> {
-  const [{ connectSsh2 }, login] = await Promise.all([import('../connect/ssh2.ts'), sshLogin(config, options, context)])
+  const early = through === undefined ? dialNow(config, context) : undefined
+  const needed = Promise.all([import('../connect/ssh2.ts'), sshLogin(config, options, context)])
+  needed.catch(() => early?.drop())
+  const [{ connectSsh2 }, login] = await needed
   const { host, port, user, keys, password, prompt, problems, verifyHostKey, hostKeyAlgorithms, kex, cipher, hmac } = login
   const connection = connectSsh2({
     host,
@@ -28,8 +33,26 @@ export async function loginBySsh2(
     prompting: context.prompting,
     signal: context.signal,
     clock: context.clock,
-    ...(through ?? { turn: context.pace.turn(`${host}:${port}`) }),
+    ...(through ?? { turn: early?.turn, first: early?.pipe }),
   })
-  connection.ready.then(login.close, login.close)
+  connection.ready.then(login.close, () => {
+    login.close()
+    // Given up before it was taken, it would stay open.
+    early?.drop()
+  })
   return connection
+}
+
+/** The server has work of its own before it speaks: it does that while keys and known hosts are read here. */
+function dialNow({ hostName: host, port }: SshConfig, { name, pace, signal }: ReachContext): { turn: Turn; pipe: EarlyPipe; drop(): void } {
+  const turn = pace.turn(`${host}:${port}`)
+  const { pipe, drop } = dialEarly({ host, port, name }, turn.begin(signal), signal)
+  return {
+    turn,
+    pipe,
+    drop: () => {
+      turn.done()
+      drop()
+    },
+  }
 }

@@ -13,10 +13,29 @@ export interface RootOwner extends RouterOwner {
 /** The engine of a controller, where every channel begins: a link here may lead to many contexts, of which one must not cost the others. */
 export class RootRouter extends Router {
   private readonly root: RootOwner
+  private readonly far = new Map<Link, number>()
 
   constructor(owner: RootOwner, options: ConstructorParameters<typeof Router>[1]) {
     super(owner, options)
     this.root = owner
+  }
+
+  /** How many contexts below the neighbour a link leads to. */
+  behind(link: Link): number {
+    return this.far.get(link) ?? 0
+  }
+
+  override addRoute(id: number, route: Route): void {
+    super.addRoute(id, route)
+    if (route !== route.link) this.far.set(route.link, this.behind(route.link) + 1)
+  }
+
+  override removeRoute(id: number, cause: RametError): void {
+    const route = this.routeTo(id)
+    super.removeRoute(id, cause)
+    if (route === undefined || route === route.link) return
+    if (this.behind(route.link) > 1) this.far.set(route.link, this.behind(route.link) - 1)
+    else this.far.delete(route.link)
   }
 
   /** What a neighbour does wrong costs its link. What a context behind it does wrong costs that context, and the link carries on. */

@@ -1,6 +1,6 @@
 import { EXEC_TAG, refusal } from '../connect/command.ts'
 import type { CommandRequest } from '../connect/command.ts'
-import { Group } from './group.ts'
+import { Group } from '../connect/process-group.ts'
 import { Output } from './output.ts'
 import { placeOf } from './place.ts'
 import type { Place } from './place.ts'

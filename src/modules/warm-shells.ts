@@ -4,6 +4,7 @@ import { closeSync, writeSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { shellText } from '../connect/command.ts'
 import type { Pipes } from './pipes.ts'
+import type { ProcessTable } from './service.ts'
 import { Streams } from './streams.ts'
 import type { Child } from './streams.ts'
 
@@ -34,7 +35,7 @@ export function warmLine(command: string): string | undefined {
 export interface WarmShellOptions {
   cwd: string
   env: Record<string, string | undefined>
-  processes: { add(groupLeader: number): void; delete(groupLeader: number): void }
+  processes: ProcessTable
   pipes: Pipes
 }
 
@@ -87,20 +88,27 @@ export class WarmShells {
     if (this.idle !== undefined) clearTimeout(this.idle)
   }
 
-  private fill(): void {
+  /**
+   * Starts as many as are missing, one per pause: two forks in a row would hold the loop for 2 ms. One that ends at once is not
+   * replaced before the next command: the machine will not have it.
+   */
+  private fill(most = READY): void {
     this.add()
-    // One fork per pause: two in a row would hold the loop for 2 ms.
-    if (this.ready.length < READY && this.state === 'warm') {
-      this.refill = setTimeout(() => this.fill(), PAUSE)
-      this.refill.unref()
-    }
+    if (most === 1 || !this.wanting()) return
+    this.refill = setTimeout(() => this.fill(most - 1), PAUSE)
+    this.refill.unref()
+  }
+
+  /** Once the stub ends, whatever is started is told to end at once. */
+  private wanting(): boolean {
+    return this.state === 'warm' && this.ready.length < READY && this.options.processes.state === 'open'
   }
 
   private add(): void {
-    if (this.state !== 'warm' || this.ready.length >= READY) return
+    if (!this.wanting()) return
     const { pipes } = this.options
     pipes.take(3, (ends) => {
-      if (this.state === 'warm' && this.ready.length < READY) this.start(ends)
+      if (this.wanting()) this.start(ends)
       else if (ends !== undefined) pipes.giveBack(ends)
     })
   }

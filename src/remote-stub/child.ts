@@ -78,7 +78,8 @@ export class Child {
       channel.consumed(bytes.length)
       this.told(decode(bytes))
     }
-    channel.onReset = () => this.close()
+    // Nobody holds it any more. Killed at once it could not end what runs on it; a controller that wants that says so by ROUTE.
+    channel.onReset = () => this.goodbye()
     channel.onWritable = () => this.writable()
     try {
       const connection = connect((question) => this.questions.ask(question), request)

@@ -103,7 +103,7 @@ export class Lane {
     this.start()
     const key = keyOf(frame)
     if (frame.type === TYPE.OPEN) this.calls.set(key, { ...frame, payload: NO_BYTES })
-    this.link?.forward(frame)
+    this.link?.forward(frame, true)
     if (frame.type === TYPE.RESET && this.calls.delete(key)) this.check()
   }
 

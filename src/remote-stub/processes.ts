@@ -3,6 +3,8 @@ import type { ProcessTable } from '../modules/service.ts'
 
 /** ms between looks at groups that were told to end. */
 const LOOK = 10
+/** ms that killed groups may take to be gone: what is left then sits in a system call that nothing interrupts. */
+const KILLED = 500
 
 /** The process groups that the stub's modules started, so that none outlives it. */
 export class Processes implements ProcessTable {
@@ -19,21 +21,24 @@ export class Processes implements ProcessTable {
     this.leaders.delete(leader)
   }
 
-  /** TERM to every group, KILL after `grace` ms to what is left; then `done`. */
+  /** TERM to every group, KILL after `grace` ms to what is left; `done` when all are gone. */
   end(clock: Clock, grace: number, done: () => void): void {
     if (this.state !== 'open') return
     this.state = 'ending'
     this.signal('SIGTERM')
-    const until = clock.now() + grace
+    let until = clock.now() + grace
     const look = (): void => {
       this.signal(0)
       if (this.leaders.size > 0 && clock.now() < until) {
         clock.after(LOOK, look)
-        return
+      } else if (this.state === 'ending') {
+        this.state = 'closed'
+        this.signal('SIGKILL')
+        until += KILLED
+        look()
+      } else {
+        done()
       }
-      this.state = 'closed'
-      this.signal('SIGKILL')
-      done()
     }
     look()
   }

@@ -28,16 +28,25 @@ export function writeSeveral({ src, targets, message }: Several): Uint8Array {
 export function readSeveral(payload: Uint8Array): Several {
   const end = 2 + (((payload[0] ?? 0) << 8) | (payload[1] ?? 0))
   const row = end > payload.length ? undefined : decode(payload.subarray(2, end))
-  if (!Array.isArray(row) || row.length % 2 !== 1 || !row.every((item) => Number.isInteger(item))) {
-    throw new RametError('protocol-error', 'an OPEN for several contexts was malformed')
-  }
-  const [src, ...rest] = row as [number, ...number[]]
+  if (!Array.isArray(row) || row.length % 2 !== 1) throw malformed()
+  const [src, ...rest] = row as unknown[]
   const targets: [number, number][] = []
   let [id, number] = [0, 0]
   for (let at = 0; at < rest.length; at += 2) {
-    id += rest[at] as number
-    number += rest[at + 1] as number
+    id = above(id, rest[at])
+    number = above(number, rest[at + 1])
     targets.push([id, number])
   }
-  return { src, targets, message: payload.subarray(end) }
+  return { src: above(0, src), targets, message: payload.subarray(end) }
+}
+
+/** The number that is `difference` above another; both are numbers of a frame's header. */
+function above(number: number, difference: unknown): number {
+  const sum = typeof difference === 'number' ? number + difference : NaN
+  if (sum >>> 0 !== sum) throw malformed()
+  return sum
+}
+
+function malformed(): RametError {
+  return new RametError('protocol-error', 'an OPEN for several contexts was malformed')
 }

@@ -137,9 +137,12 @@ export class Link {
     this.send(type, flags, 0, NEIGHBOUR, NEIGHBOUR, channel, payload)
   }
 
-  /** Passes a frame on as it came. A RESET takes back what waits of its channel, and goes no further when that was all. */
-  forward(frame: Frame): void {
-    if (frame.type === TYPE.RESET && this.withdraw(frame.dst, frame.src, frame.channel).size > 0) return
+  /**
+   * Passes a frame on as it came. `down`: a RESET takes back what waits of its channel, and goes no further when that was all.
+   * Upwards that would be a search for every RESET that a child likes to send.
+   */
+  forward(frame: Frame, down: boolean): void {
+    if (down && frame.type === TYPE.RESET && this.withdraw(frame.dst, frame.src, frame.channel).size > 0) return
     this.send(frame.type, frame.flags, frame.window, frame.dst, frame.src, frame.channel, frame.payload)
   }
 

@@ -236,7 +236,7 @@ export class Router implements LinkOwner {
     if (to !== undefined && to !== from) {
       // Siblings do not talk: what comes from below goes up, what comes from above goes down.
       if (to === this.parent || from === this.parent) {
-        to.forward(frame)
+        to.forward(frame, from === this.parent)
         return
       }
       this.owner.refused(`context ${frame.src} tried to reach its sibling ${frame.dst}`, from, frame.src)

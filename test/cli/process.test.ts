@@ -17,7 +17,7 @@ beforeAll(async () => {
   const standIn = fileURLToPath(new URL('./stand-in-controller.ts', import.meta.url))
   await build({
     entryPoints: [fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))], outdir: folder, entryNames: 'cli', bundle: true, splitting: true,
-    format: 'esm', platform: 'node', target: 'node20', outExtension: { '.js': '.mjs' }, external: ['pino', 'esbuild', 'acorn'], logLevel: 'silent',
+    format: 'esm', platform: 'node', target: 'node20', outExtension: { '.js': '.mjs' }, external: ['pino', 'esbuild', 'acorn', 'ssh2'], logLevel: 'silent',
     plugins: [{ name: 'stand-in', setup: (plugin) => plugin.onResolve({ filter: /controller\/index\.ts$/ }, () => ({ path: standIn })) }],
   })
   script = join(folder, 'cli.mjs')
@@ -55,7 +55,7 @@ function start(...argv: string[]): Running {
 }
 
 describe('the process', () => {
-  it.each([[['--version'], 0], [['--help'], 0], [['run', '--help'], 0], [['rnu'], 1], [['run', 'x'], 1], [['call', 'none.ts', 'f', '-t', 'a'], 1]])('%j loads no engine', async (argv, code) => {
+  it.each([[['--version'], 0], [['--help'], 0], [['run', '--help'], 0], [['bench', '--help'], 0], [['bench', 'x'], 1], [['rnu'], 1], [['run', 'x'], 1], [['call', 'none.ts', 'f', '-t', 'a'], 1]])('%j loads no engine', async (argv, code) => {
     const result = await start(...argv).ended
     expect(result.code).toBe(code)
     expect(result.stderr).not.toContain('[engine]')

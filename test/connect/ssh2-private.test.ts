@@ -118,6 +118,22 @@ describe('what ramet relies on inside ssh2', () => {
     expect([client._kex._sig, hostSignature(client).length]).toEqual([undefined, 0])
   })
 
+  it('_offer is taken as it is for another connection, and stays the same', async () => {
+    const first = await pair()
+    const second = await pair()
+    expect(second.client._offer).toBe(first.client._offer)
+    const before = JSON.stringify(first.client._offer)
+    first.flow()
+    second.flow()
+    expect([first.events.exchanges, second.events.exchanges]).toEqual([1, 1])
+    expect(JSON.stringify(first.client._offer)).toBe(before)
+    const other = createProtocol({
+      algorithms: { cipher: ['aes256-ctr'] }, onWrite() {}, onError() {}, onHeader() {}, onHandshakeComplete() {}, hostVerifier: () => false,
+      messageHandlers: {} as ProtocolHandlers,
+    })
+    expect(other._offer).not.toBe(first.client._offer)
+  })
+
   it('_packetRW.write and _authsQueue carry a publickey request of our own', async () => {
     const { client, flow, seen } = await pair()
     flow()

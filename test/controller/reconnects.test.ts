@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Connecting, Context } from '../../src/controller/api.ts'
 import type { ContextCore } from '../../src/controller/core.ts'
 import { LogBook } from '../../src/controller/logs.ts'
@@ -7,7 +7,7 @@ import { RametError } from '../../src/router/errors.ts'
 import { failure, records } from '../helpers/e2e-lab.ts'
 import { MemoryTree, NOTHING_LEFT } from '../helpers/memory-tree.ts'
 import { settle, TestClock } from '../helpers/test-clock.ts'
-import { expectGone, pidOf } from '../helpers/tree-lab.ts'
+import { expectGone, pidOf, soon } from '../helpers/tree-lab.ts'
 
 /** A tree in memory whose log is kept. */
 function tree(): { tree: MemoryTree; said: () => unknown[] } {
@@ -60,7 +60,7 @@ describe('a context with the option reconnect', () => {
       return new Promise(() => {})
     }))
     const command = failure(context.exec('sleep 0.2'))
-    await vi.waitFor(() => expect((globalThis as { ramet_calls?: number }).ramet_calls).toBe(1))
+    await soon(() => expect((globalThis as { ramet_calls?: number }).ramet_calls).toBe(1))
     it.target('web1').dies()
     expect(await running).toMatchObject({ code: 'link-lost', outcome: 'unknown', path: ['web1'] })
     expect(await command).toMatchObject({ code: 'link-lost', outcome: 'unknown', path: ['web1'] })
@@ -178,10 +178,10 @@ describe('a context with the option reconnect', () => {
     await expectGone(pids)
     await until(it, hop, 'connected')
     // A real process of this machine: it takes a moment.
-    await vi.waitFor(async () => {
+    await soon(async () => {
       await it.pass(200)
       expect(child.state).toBe('connected')
-    }, 8000)
+    })
     expect(pids).not.toContain(pidOf(child))
     expect(await child.call(() => 'back')).toBe('back')
     expect(child.path).toEqual(['web1', 'local'])
@@ -195,12 +195,12 @@ describe('a context with the option reconnect', () => {
     const child = await hop.connect('local:', { reconnect: { delay: 200 } })
     const pid = pidOf(child)
     process.kill(pid, 'SIGKILL')
-    await vi.waitFor(() => expect(child.state).toBe('lost'))
+    await soon(() => expect(child.state).toBe('lost'))
     expect(hop.state).toBe('connected')
-    await vi.waitFor(async () => {
+    await soon(async () => {
       await it.pass(200)
       expect(child.state).toBe('connected')
-    }, 8000)
+    })
     expect(pidOf(child)).not.toBe(pid)
     expect(await it.leftovers()).toEqual(NOTHING_LEFT)
   }, 20_000)

@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Context, Controller } from '../../src/controller/index.ts'
 import { NODE_VERSIONS, nodeBinary } from '../helpers/node-binaries.ts'
 import { childrenOf, failure, leakCheck, records } from '../helpers/e2e-lab.ts'
-import { alive, expectGone, pidOf } from '../helpers/tree-lab.ts'
+import { alive, expectGone, pidOf, soon } from '../helpers/tree-lab.ts'
 
 type Messy = typeof import('../fixtures/tasks/messy.ts')
 const messy = new URL('../fixtures/tasks/messy.ts', import.meta.url)
@@ -54,7 +54,7 @@ describe("isolate: 'process'", () => {
     const [own, its] = await Promise.all([context.call(() => [process.env['HOME'], process.cwd()]), isolated().call(() => [process.env['HOME'], process.cwd()])])
     expect(its).toEqual(own)
     await isolated().use<Far>(far).prints('from a process of its own')
-    await vi.waitFor(() => expect(log.all.filter(({ msg }) => msg === 'from a process of its own').map((record) => record['context'])).toEqual(['local > isolated', 'local > isolated']))
+    await soon(() => expect(log.all.filter(({ msg }) => msg === 'from a process of its own').map((record) => record['context'])).toEqual(['local > isolated', 'local > isolated']))
   })
 
   test('a call that spins ends by its deadline, and by an abort, and so does its process', async () => {
@@ -72,7 +72,7 @@ describe("isolate: 'process'", () => {
     expect(await failure(stuck({ timeout: 1500 }))).toMatchObject({ code: 'timeout' })
     const abort = new AbortController()
     const aborted = failure(stuck({ signal: abort.signal }))
-    await vi.waitFor(() => expect(pids).toHaveLength(2))
+    await soon(() => expect(pids).toHaveLength(2))
     abort.abort()
     expect(await aborted).toMatchObject({ code: 'cancelled' })
     await expectGone(pids)
@@ -130,7 +130,7 @@ describe("isolate: 'process'", () => {
     const reading = failure((async () => {
       for await (const pid of items) started.push(pid)
     })())
-    await vi.waitFor(() => expect(started).toHaveLength(1))
+    await soon(() => expect(started).toHaveLength(1))
     const pending = failure(isolated().call(() => new Promise(() => {})))
     await context.close()
     expect(await reading).toMatchObject({ code: 'closed', path: ['local', 'isolated'] })
@@ -140,11 +140,17 @@ describe("isolate: 'process'", () => {
     expect(await failure(isolated().call(() => 1))).toMatchObject({ code: 'closed', outcome: 'not-sent', path: ['local'] })
   })
 
-  test('so does one that is killed', async () => {
-    const pending = failure(isolated().call(() => new Promise(() => {})))
-    await vi.waitFor(() => expect(childrenOf(pidOf(context)).length).toBeGreaterThan(0))
+  test('so does one that is killed, also from under a call that spins', async () => {
+    const items = (isolated().call(async function* () {
+      yield process.pid
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      for (;;);
+    }) as AsyncIterable<number>)[Symbol.asyncIterator]()
+    const pid = (await items.next()).value as number
+    const pending = failure(items.next())
     process.kill(pidOf(context), 'SIGKILL')
     expect(await pending).toMatchObject({ code: 'link-lost', path: ['local', 'isolated'] })
+    await expectGone([pid])
     expect(await failure(isolated().call(() => 1))).toMatchObject({ code: 'link-lost', outcome: 'not-sent', path: ['local'] })
   })
 
@@ -163,7 +169,7 @@ describe('limits.interpreters', () => {
   const open = (): Promise<Context> => context.connect('local:', { fresh: true })
 
   test('of those that are idle the one that was used least lately ends first', async () => {
-    const [a, b, c] = (await Promise.all([open(), open(), open()])) as [Context, Context, Context]
+    const [a, b, c] = await Promise.all([open(), open(), open()])
     await b.call(() => 1)
     await a.call(() => 1)
     await c.exec('true')
@@ -177,7 +183,7 @@ describe('limits.interpreters', () => {
   })
 
   test('one in use never ends: calling, running a command, or leading to another; when all are, the next one is refused', async () => {
-    const [a, b, c] = (await Promise.all([open(), open(), open()])) as [Context, Context, Context]
+    const [a, b, c] = await Promise.all([open(), open(), open()])
     const call = a.call(() => new Promise((resolve) => setTimeout(resolve, 1500, 'done')))
     const command = b.spawn('sleep 1.5')
     await command.pid
@@ -187,7 +193,7 @@ describe('limits.interpreters', () => {
     expect(error).toMatchObject({ code: 'too-many-interpreters', outcome: 'not-sent', path: ['local', 'local'] })
     expect(error.hint).toMatch(/limits\.interpreters/)
     const busy = c.exec('sleep 1.5')
-    await vi.waitFor(async () => expect(await failure(open())).toMatchObject({ code: 'too-many-interpreters', outcome: 'not-sent', path: ['local'] }))
+    await soon(async () => expect(await failure(open())).toMatchObject({ code: 'too-many-interpreters', outcome: 'not-sent', path: ['local'] }))
     expect(await call).toBe('done')
     expect(await command.exited).toEqual({ exitCode: 0, signal: null })
     await busy
@@ -197,13 +203,13 @@ describe('limits.interpreters', () => {
   }, 20_000)
 
   test('a call in a process of its own makes room for it, or says that there is none', async () => {
-    const [a, b, c] = (await Promise.all([open(), open(), open()])) as [Context, Context, Context]
+    const [a, b, c] = await Promise.all([open(), open(), open()])
     expect(await context.with({ isolate: 'process' }).call(() => 'alone')).toBe('alone')
     expect([a, b, c].filter(({ state }) => state === 'connected')).toHaveLength(2)
     const rest = [a, b, c].filter(({ state }) => state === 'connected')
     const waits = rest.map((each) => each.call(() => new Promise((resolve) => setTimeout(resolve, 2000, 'done'))))
     const held = context.with({ isolate: 'process' }).call(() => new Promise((resolve) => setTimeout(resolve, 1500, 'held')))
-    await vi.waitFor(async () => expect(await failure(context.with({ isolate: 'process' }).call(() => 1))).toMatchObject({ code: 'too-many-interpreters', path: ['local'] }), 3000)
+    await soon(async () => expect(await failure(context.with({ isolate: 'process' }).call(() => 1))).toMatchObject({ code: 'too-many-interpreters', path: ['local'] }))
     expect(await held).toBe('held')
     expect(await Promise.all(waits)).toEqual(['done', 'done'])
     expect(await context.with({ isolate: 'process' }).call(() => 'again')).toBe('again')

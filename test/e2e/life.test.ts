@@ -148,7 +148,7 @@ describe('a stub that is ended from outside', () => {
     process.kill(context.info?.pid ?? 0, signal)
     expect(await child.exited).toEqual({ exitCode: null, signal: 'SIGTERM' })
     await expect(call).rejects.toMatchObject({ code: 'link-lost', outcome: 'unknown', path: ['local'] })
-    await vi.waitFor(() => expect(processesIn(pid)).toEqual([]), 3000)
+    await vi.waitFor(() => expect(processesIn(pid)).toEqual([]), 10_000)
     expect(context.state).toBe('lost')
   })
 
@@ -190,7 +190,7 @@ describe.skipIf(!haveSshd)('a silent network', () => {
       const said = all.filter(({ level }) => level === 40).map(({ msg }) => msg)
       expect(said).toEqual(['does not answer', expect.stringContaining('has not answered for 0.6 s')])
       expect(context.state).toBe('lost')
-      await vi.waitFor(() => expect(alive(stub)).toBe(false), { timeout: 5000, interval: 20 })
+      await vi.waitFor(() => expect(alive(stub)).toBe(false), { timeout: 10_000, interval: 20 })
       expect(processesIn(pid)).toEqual([])
     } finally {
       process.kill(session, 'SIGCONT')
@@ -203,10 +203,10 @@ describe.skipIf(!haveSshd)('a silent network', () => {
     const session = parentOf(context.info?.pid ?? 0)
     const running = context.exec('sleep 0.1; echo done')
     process.kill(session, 'SIGSTOP')
-    await vi.waitFor(() => expect(context.state).toBe('unresponsive'), 3000)
+    await vi.waitFor(() => expect(context.state).toBe('unresponsive'), 10_000)
     process.kill(session, 'SIGCONT')
     expect((await running).stdout).toBe('done\n')
-    await vi.waitFor(() => expect(context.state).toBe('connected'))
+    await vi.waitFor(() => expect(context.state).toBe('connected'), 10_000)
   })
 })
 

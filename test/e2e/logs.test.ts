@@ -48,7 +48,7 @@ describe('what remote code prints', () => {
       console.warn(Buffer.from('six €').toString())
       process.stdout.write('no newline')
     })
-    await vi.waitFor(() => expect(from(log, 'stdout')).toEqual(['one 1', 'three', 'four', 'five', 'no newline']))
+    await vi.waitFor(() => expect(from(log, 'stdout')).toEqual(['one 1', 'three', 'four', 'five', 'no newline']), 10_000)
     expect(from(log, 'stderr')).toEqual(['two', 'six €'])
     expect(log.all.filter(({ source }) => source === 'stdout').every(({ level, context: of }) => level === 30 && of === 'local')).toBe(true)
     expect(log.all.filter(({ source }) => source === 'stderr').every(({ level }) => level === 40)).toBe(true)
@@ -67,7 +67,7 @@ describe('what remote code prints', () => {
         console.error('err')
       })
     }
-    await vi.waitFor(() => expect([from(log, 'stdout'), from(log, 'stderr')]).toEqual([['out', 'out'], ['err', 'err']]))
+    await vi.waitFor(() => expect([from(log, 'stdout'), from(log, 'stderr')]).toEqual([['out', 'out'], ['err', 'err']]), 10_000)
   })
 
   test('cannot steer a terminal or forge a line: control characters are shown', async () => {
@@ -79,7 +79,7 @@ describe('what remote code prints', () => {
       console.log('\u001b[2J\u0007\u009b31m\ttab\rback')
       return new Promise((resolve) => spawn('printf', ['\\033]0;title\\007\\n'], { stdio: 'inherit' }).on('close', resolve))
     })
-    await vi.waitFor(() => expect(from(log, 'output')).toEqual(['\\x1b]0;title\\x07']))
+    await vi.waitFor(() => expect(from(log, 'output')).toEqual(['\\x1b]0;title\\x07']), 10_000)
     expect(from(log, 'stdout')).toEqual(['\\x1b[2J\\x07\\x9b31m\ttab\\x0dback'])
   })
 
@@ -94,7 +94,7 @@ describe('what remote code prints', () => {
       writeSync(1, 'descriptor 1\n')
       writeSync(2, 'descriptor 2\n')
     })
-    await vi.waitFor(() => expect(from(log, 'output')).toEqual(['child out', 'grandchild err', 'descriptor 1', 'descriptor 2']))
+    await vi.waitFor(() => expect(from(log, 'output')).toEqual(['child out', 'grandchild err', 'descriptor 1', 'descriptor 2']), 10_000)
   })
 
   test('by a loop that never yields arrives while it spins', async () => {
@@ -104,11 +104,11 @@ describe('what remote code prints', () => {
     await context.call(() => 0)
     const spin = context.call(() => {
       console.log('begun')
-      const end = Date.now() + 1000
+      const end = Date.now() + 2000
       while (Date.now() < end);
       console.log('ended')
     })
-    await vi.waitFor(() => expect(from(log, 'stdout')).toEqual(['begun']), { timeout: 700 })
+    await vi.waitFor(() => expect(from(log, 'stdout')).toEqual(['begun']), { timeout: 1800 })
     await spin
   })
 
@@ -121,7 +121,7 @@ describe('what remote code prints', () => {
       current.log.warn('disk is full', { disk: 'sda' })
       current.log.debug('a detail')
     })
-    await vi.waitFor(() => expect(from(log, 'log')).toEqual(['disk is full', 'a detail']))
+    await vi.waitFor(() => expect(from(log, 'log')).toEqual(['disk is full', 'a detail']), 10_000)
     expect(log.all.find(({ msg }) => msg === 'disk is full')).toMatchObject({ level: 40, disk: 'sda', context: 'local' })
     expect(log.all.find(({ msg }) => msg === 'a detail')).toMatchObject({ level: 20 })
   })
@@ -139,7 +139,7 @@ describe('a flood', () => {
     expect((await context.exec('echo well')).stdout).toBe('well\n')
     expect(memoryOf(context.info?.pid ?? 0) - before).toBeLessThan(150)
     const count = (): number => from(log, 'stdout').length + dropped(log)
-    await vi.waitFor(() => expect(count()).toBe(200_000), { timeout: 4000 })
+    await vi.waitFor(() => expect(count()).toBe(200_000), 10_000)
     expect(from(log, 'stdout').length).toBeLessThan(20_000)
     expect(from(log, 'stdout')[0]).toBe('line 0')
   }, 30_000)
@@ -161,28 +161,19 @@ describe('a flood', () => {
     expect(took.sort((a, b) => a - b)[50]).toBeLessThan(50)
   }, 30_000)
 
-  test.skipIf(!haveSshd)('of a grandchild (`yes` for a second) is limited here; calls are answered, and memory stays bounded', async () => {
+  test.skipIf(!haveSshd)('of a grandchild (`yes`) is limited here; calls are answered, and memory stays bounded', async () => {
     const log = records()
     await using controller = new Controller({ logger: log.logger })
     const context = await controller.connect(targetOf(server as TestServer), loginTo(server as TestServer))
     await context.call(() => 0)
     const before = process.memoryUsage().rss
-    const flood = context.call(() => {
+    const yes = await context.call(() => {
       const { spawn } = require('child_process') as typeof import('node:child_process')
-      const yes = spawn('sh', ['-c', 'exec yes >&2'], { stdio: 'inherit' })
-      setTimeout(() => yes.kill('SIGKILL'), 1000)
-      return new Promise((resolve) => yes.on('close', resolve))
+      return spawn('sh', ['-c', 'exec yes >&2'], { stdio: 'inherit' }).pid
     })
-    const state = { over: false }
-    void flood.finally(() => (state.over = true))
-    const took: number[] = []
-    while (!state.over) {
-      const start = performance.now()
-      expect((await context.exec('echo well')).stdout).toBe('well\n')
-      took.push(performance.now() - start)
-    }
-    expect(took.length).toBeGreaterThan(3)
-    await vi.waitFor(() => expect(dropped(log)).toBeGreaterThan(10_000), { timeout: 4000 })
+    for (let i = 0; i < 5; i++) expect((await context.exec('echo well')).stdout).toBe('well\n')
+    await vi.waitFor(() => expect(dropped(log)).toBeGreaterThan(10_000), 10_000)
+    await context.exec(`kill -KILL ${yes}`)
     expect(from(log, 'output').length).toBeLessThan(20_000)
     expect((process.memoryUsage().rss - before) / 1e6).toBeLessThan(200)
   }, 30_000)
@@ -198,7 +189,7 @@ describe('a flood', () => {
     })
     for (let i = 0; i < 20; i++) expect((await context.exec(`echo ${i}`)).stdout).toBe(`${i}\n`)
     expect(await work).toBe(0)
-    await vi.waitFor(() => expect(from(log, 'output').join('').replace(/[^x]/g, '').length).toBe(1_048_576))
+    await vi.waitFor(() => expect(from(log, 'output').join('').replace(/[^x]/g, '').length).toBe(1_048_576), 10_000)
     expect(Math.max(...from(log, 'output').map(({ length }) => length))).toBeLessThanOrEqual(4 * 8192)
     expect(context.state).toBe('connected')
   })

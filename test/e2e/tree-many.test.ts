@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Context, Controller, group, type LinkStats } from '../../src/controller/index.ts'
 import { failure, leakCheck, records } from '../helpers/e2e-lab.ts'
 import { haveSshd } from '../helpers/sshd.ts'
-import { type Machines, pidOf, startMachines } from '../helpers/tree-lab.ts'
+import { type Machines, pidOf, soon, startMachines } from '../helpers/tree-lab.ts'
 
 type Far = typeof import('../fixtures/tasks/far.ts')
 const far = new URL('../fixtures/tasks/far.ts', import.meta.url)
@@ -90,7 +90,7 @@ describe('many contexts behind one hop', () => {
     await group(all).call(() => 0)
     await closed.close()
     process.kill(pidOf(lost), 'SIGKILL')
-    await vi.waitFor(() => expect(lost.state).toBe('lost'))
+    await soon(() => expect(lost.state).toBe('lost'))
     const order: Context[] = []
     const work = group(all).with({ timeout: 3000 }).call((slowPid: number, spinPid: number) => {
       if (process.pid === spinPid) for (;;);
@@ -98,7 +98,7 @@ describe('many contexts behind one hop', () => {
     }, pidOf(slow), pidOf(spins))
     const singles = all.map((context) => context.call((pid: number) => process.pid === pid, pidOf(context)).then(() => order.push(context), () => {}))
     // Behind the call that spins nothing of that context's answers; all the others do.
-    await vi.waitFor(() => expect(order).toHaveLength(all.length - 3))
+    await soon(() => expect(order).toHaveLength(all.length - 3))
     const results = await work
     expect([...results.keys()]).toEqual(all)
     for (const [context, result] of results) {
@@ -139,7 +139,7 @@ describe('many contexts behind one hop', () => {
     for (const [context, result] of late) expect(result).toMatchObject({ ok: false, error: { code: 'timeout', path: context.path } })
     const slow = await all.with({ timeout: 200 }).call(() => new Promise(() => {}))
     for (const [context, result] of slow) expect(result).toMatchObject({ ok: false, error: { code: 'timeout', path: context.path } })
-    await vi.waitFor(() => expect((ramet.describe()['channels'] as { peer: number }[]).length).toBe(5 + 4))
+    await soon(() => expect((ramet.describe()['channels'] as { peer: number }[]).length).toBe(5 + 4))
   }, 30_000)
 })
 

@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Context, Controller } from '../../src/controller/index.ts'
 import { failure, leakCheck, quietController, records } from '../helpers/e2e-lab.ts'
 import { haveSshd } from '../helpers/sshd.ts'
-import { alive, chain, expectGone, type Machines, pidOf, startMachines } from '../helpers/tree-lab.ts'
+import { alive, chain, expectGone, type Machines, pidOf, soon, startMachines } from '../helpers/tree-lab.ts'
 
 type Far = typeof import('../fixtures/tasks/far.ts')
 const far = new URL('../fixtures/tasks/far.ts', import.meta.url)
@@ -68,10 +68,10 @@ describe.skipIf(!haveSshd)('a tree over a real sshd', () => {
       const abort = new AbortController()
       const aborted = deep.exec('echo $$; sleep 301', { signal: abort.signal })
       const heard = failure(aborted)
-      await vi.waitFor(async () => expect((await deep.exec('pgrep -f "^sleep 301"')).exitCode).toBe(0))
+      await soon(async () => expect((await deep.exec('pgrep -f "^sleep 301"')).exitCode).toBe(0))
       abort.abort()
       expect(await heard).toMatchObject({ code: 'cancelled', path: deep.path })
-      await vi.waitFor(async () => expect((await deep.exec('pgrep -f "^sleep 30[01]"')).exitCode).toBe(1))
+      await soon(async () => expect((await deep.exec('pgrep -f "^sleep 30[01]"')).exitCode).toBe(1))
     })
 
     test('a process streams both ways', async () => {
@@ -79,7 +79,7 @@ describe.skipIf(!haveSshd)('a tree over a real sshd', () => {
       let said = ''
       child.stdout.on('data', (bytes: Buffer) => (said += bytes.toString()))
       child.stdin.write('one\n')
-      await vi.waitFor(() => expect(said).toBe('got one\n'))
+      await soon(() => expect(said).toBe('got one\n'))
       child.stdin.end('two\n')
       expect(await child.exited).toEqual({ exitCode: 0, signal: null })
       expect(said).toBe('got one\ngot two\n')
@@ -98,7 +98,7 @@ describe.skipIf(!haveSshd)('a tree over a real sshd', () => {
         if (got.length === 20) break
       }
       expect(got).toEqual(Array.from({ length: 20 }, (_, index) => index))
-      await vi.waitFor(async () => expect(await t.stopped()).toBe(true))
+      await soon(async () => expect(await t.stopped()).toBe(true))
       let sum = 0
       for await (const item of t.count(300)) sum += item
       expect(sum).toBe((299 * 300) / 2)
@@ -112,7 +112,7 @@ describe.skipIf(!haveSshd)('a tree over a real sshd', () => {
 
     test('what its code prints and logs comes with its path', async () => {
       await deep.use<Far>(far).prints('a word from below')
-      await vi.waitFor(() => expect(all.filter(({ msg }) => msg === 'a word from below')).toHaveLength(2))
+      await soon(() => expect(all.filter(({ msg }) => msg === 'a word from below')).toHaveLength(2))
       const context = deep.path.join(' > ')
       expect(all.filter(({ msg }) => msg === 'a word from below').map(({ context: of }) => of)).toEqual([context, context])
     })
@@ -134,18 +134,15 @@ describe.skipIf(!haveSshd)('a tree over a real sshd', () => {
 
     test('while code of every hop spins, the last one answers', async () => {
       const spins = contexts.slice(0, 9).map((context) => failure(context.with({ timeout: 1500 }).call(() => { for (;;); })))
-      let over = false
-      const all_ = Promise.all(spins).then((errors) => {
-        over = true
-        return errors
-      })
+      const state = { over: false }
+      const ended = Promise.all(spins).finally(() => (state.over = true))
       let answers = 0
-      while (!over) {
+      while (!state.over) {
         expect(await deep.call(() => 'well')).toBe('well')
         answers++
       }
       expect(answers).toBeGreaterThan(1)
-      for (const error of await all_) expect(error.code).toBe('timeout')
+      for (const error of await ended) expect(error.code).toBe('timeout')
       // A Worker that was ended for it is followed by another.
       expect(await Promise.all(contexts.map((context) => context.call(() => 'again')))).toEqual(Array(10).fill('again'))
     }, 30_000)
@@ -200,7 +197,7 @@ describe.skipIf(!haveSshd)('a tree over a real sshd', () => {
       expect((await context.exec('echo 1')).stdout).toBe('1\n')
       const carried = ramet.stats().links.find(({ path }) => path.length === 2)
       expect(carried).toMatchObject({ transport: 'ssh2', from: machines.name(1), to: machines.name(2), state: 'connected' })
-      await vi.waitFor(() => expect(ramet.stats().links.find(({ path }) => path.length === 2)?.codeBytes).toBeGreaterThan(100))
+      await soon(() => expect(ramet.stats().links.find(({ path }) => path.length === 2)?.codeBytes).toBeGreaterThan(100))
       await context.close()
     }
     await use()
@@ -218,7 +215,7 @@ describe.skipIf(!haveSshd)('a tree over a real sshd', () => {
     child.stdout.on('data', (bytes: Buffer) => said.push(bytes.toString()))
     child.stdout.on('error', () => {})
     const ended = failure(child.exited)
-    await vi.waitFor(() => expect(said.join('')).toBe('ready\n'))
+    await soon(() => expect(said.join('')).toBe('ready\n'))
     const pids = [hop, middle, last].map(pidOf).concat(await child.pid)
     await hop.close()
     expect(pids.filter(alive)).toEqual([])

@@ -35,7 +35,7 @@ test('a stub whose parent falls silent ends its commands within its limit, thoug
   tree.target('web1').stall()
   await tree.pass(5000 + 2500)
   await expect(child.exited).rejects.toMatchObject({ code: 'link-lost', outcome: 'unknown', path: ['web1'] })
-  await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow('ESRCH'))
+  await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow('ESRCH'), 10_000)
   expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
 })
 

@@ -52,9 +52,10 @@ export class MemoryTree {
     return target
   }
 
-  /** Channels open at the controller, other than the logs of contexts. */
+  /** Channels open at the controller, other than the logs of contexts, and those by which their hops hold them. */
   get channels(): number {
-    return this.controller['router'].openChannels - this.controller['contexts'].cores.size
+    const cores = [...this.controller['contexts'].cores.values()]
+    return this.controller['router'].openChannels - cores.length - cores.filter((core) => core['far'] !== undefined).length
   }
 
   /** Bytes of the budgets of a context's link that are in use. */

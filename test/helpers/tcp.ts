@@ -40,6 +40,8 @@ export interface Relay extends TcpServer {
   onClient: () => void
   /** Lets through what was held, and everything after it. */
   release(): void
+  /** From now on nothing passes in either direction, and nobody is told. */
+  freeze(): void
 }
 
 /** `after`: the number of the server's unencrypted packets to let through before holding (3: up to and with NEWKEYS). */
@@ -47,7 +49,9 @@ export async function startRelay(port: number, after = Infinity): Promise<Relay>
   let held: Buffer[] = []
   let holding = true
   let client: Socket | undefined
+  let frozen = false
   const relay: Partial<Relay> = {
+    freeze: () => void (frozen = true),
     fromClient: 0,
     onClient: () => {},
     release: () => {
@@ -64,11 +68,13 @@ export async function startRelay(port: number, after = Infinity): Promise<Relay>
     upstream.on('close', () => socket.end())
     socket.on('close', () => upstream.destroy())
     socket.on('data', (bytes) => {
+      if (frozen) return
       relay.fromClient = (relay.fromClient ?? 0) + bytes.length
       upstream.write(bytes)
       relay.onClient?.()
     })
     upstream.on('data', (bytes) => {
+      if (frozen) return
       if (!holding) return void socket.write(bytes)
       const pass = gate.pass(bytes)
       if (pass > 0) socket.write(bytes.subarray(0, pass))

@@ -62,9 +62,14 @@ export function alive(pid: number): boolean {
   }
 }
 
+/** Waits until it no longer throws; as long as a busy machine may need, which proves nothing about how fast it is. */
+export function soon<T>(look: () => T | Promise<T>): Promise<T> {
+  return vi.waitFor(look, { timeout: 10_000, interval: 20 })
+}
+
 /** Waits until none of these processes lives. */
-export async function expectGone(pids: readonly number[], timeout = 10_000): Promise<void> {
-  await vi.waitFor(() => expect(pids.filter(alive)).toEqual([]), { timeout, interval: 20 })
+export async function expectGone(pids: readonly number[]): Promise<void> {
+  await soon(() => expect(pids.filter(alive)).toEqual([]))
 }
 
 /** Processes whose command line holds this text: 'pid command line'. */

@@ -51,7 +51,7 @@ export class ScriptedTarget implements Connection {
         if (rest.length > 0) this.reader.push(rest, (frame) => this.heard({ ...frame, payload: new Uint8Array(frame.payload) }))
       },
       drain: () => {},
-      closed: () => this.close(),
+      closed: () => void this.close(),
     })
     return { pipe: this.near, stderr: () => {}, exited: this.ended.promise, kill: () => void this.close() }
   }
@@ -160,9 +160,10 @@ export class TrustTree {
 
   /** Lets a little time pass until the promise is settled. */
   async soon<T>(promise: Promise<T>): Promise<T> {
-    let over = false
-    promise.then(() => (over = true), () => (over = true))
-    while (!over) {
+    const still = { waiting: true }
+    const over = (): void => void (still.waiting = false)
+    promise.then(over, over)
+    while (still.waiting) {
       this.clock.advance(1)
       await settle(2)
     }
@@ -173,10 +174,10 @@ export class TrustTree {
   async waiting(context: Context): Promise<{ done: () => void; answer: Promise<unknown> }> {
     const key = `done${waits++}`
     const answer = context.with({ isolate: 'none' }).call((name: string) => new Promise((done) => Object.assign(globalThis, { [name]: () => done('well') })), key)
-    let failed: unknown
-    answer.catch((error: unknown) => (failed = error))
     const global = globalThis as Record<string, unknown>
-    while (global[key] === undefined && failed === undefined) await this.soon(settle(1))
+    // One that fails is heard of by whoever waits for the answer.
+    answer.catch(() => (global[key] ??= () => {}))
+    while (global[key] === undefined) await this.soon(settle(1))
     return { answer, done: () => (global[key] as (() => void) | undefined)?.() }
   }
 

@@ -4,7 +4,7 @@ import { EXEC_TAG, shellText } from '../../src/connect/command.ts'
 import type { CommandRequest } from '../../src/connect/command.ts'
 import type { ExecError, ExecOptions, ExecResult } from '../../src/controller/api.ts'
 import { run } from '../../src/modules/exec.ts'
-import type { ServiceChannel } from '../../src/modules/service.ts'
+import type { ProcessTable, ServiceChannel } from '../../src/modules/service.ts'
 import { placeOf } from '../../src/modules/place.ts'
 import { Pipes } from '../../src/modules/pipes.ts'
 import { WarmShells, warmLine } from '../../src/modules/warm-shells.ts'
@@ -231,6 +231,46 @@ describe('waiting shells', () => {
     for (const pid of killed) process.kill(pid, 'SIGKILL')
     await until(() => !killed.some((pid) => lane.host.groups.has(pid)))
     expect(await runCommand(lane, 'echo well', {}, context)).toMatchObject({ stdout: 'well\n', exitCode: 0 })
+  })
+
+  /** A process table that ends at once whatever is started, and says how much that was. */
+  function killing(state: ProcessTable['state']): { table: ProcessTable; started: number[] } {
+    const started: number[] = []
+    const add = (pid: number): void => {
+      started.push(pid)
+      process.kill(-pid, 'SIGKILL')
+    }
+    return { table: { state, add, delete() {} }, started }
+  }
+
+  test.each(['ending', 'closed'] as const)('none is started in a stub that is %s', async (state) => {
+    const pipes = await stocked(6)
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const { table, started } = killing(state)
+    const shells = new WarmShells({ cwd: '/', env: process.env, processes: table, pipes })
+    shells.started()
+    shells.ended()
+    vi.advanceTimersByTime(100)
+    expect(started).toEqual([])
+    shells.close()
+  })
+
+  test('those that end at once are replaced after the next command, and not before', async () => {
+    const pipes = await stocked(12)
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const { table, started } = killing('open')
+    const shells = new WarmShells({ cwd: '/', env: process.env, processes: table, pipes })
+    for (const expected of [2, 4]) {
+      shells.started()
+      shells.ended()
+      for (let i = 0; i < 10; i++) {
+        vi.advanceTimersByTime(3)
+        while (started.some(alive)) await turns()
+        await turns()
+      }
+      expect(started).toHaveLength(expected)
+    }
+    shells.close()
   })
 
   test('end by themselves after 30 s without a command', async () => {

@@ -40,13 +40,14 @@ afterEach(async () => {
 })
 
 /** The evil leaf is lost, by this code, at the controller and at its hop; its record says so. */
-async function pays(code: string): Promise<void> {
+async function pays(code: string): Promise<boolean> {
   await tree.settle()
   expect(tree.state(bad)).toBe('lost')
   const record = tree.records.all.find(({ fields }) => fields['context'] === 'hop > docker:evil' && fields['code'] === code)
   expect(record).toMatchObject({ level: 'warn', fields: { code } })
   expect(tree.parent('hop').child(tree.id(bad))).toBeUndefined()
   expect(await bad.call(() => 1).catch((error: { code: string; path: string[] }) => [error.code, error.path])).toEqual([code, ['hop', 'docker:evil']])
+  return true
 }
 
 async function times(count: number, frame: Partial<Frame>): Promise<void> {
@@ -71,7 +72,7 @@ describe('a forged source', () => {
     await tree.settle()
     expect(tree.warnings()[0]).toContain(`a frame of context ${src} came over a link that does not lead there`)
     await times(30, { type: TYPE.END, src, dst: ROOT, channel: channelsOf(good)[0] ?? 0 })
-    await pays('not-allowed')
+    expect(await pays('not-allowed')).toBe(true)
     expect(tree.warnings().length).toBeLessThan(30)
   })
 
@@ -97,7 +98,7 @@ describe('a call', () => {
     expect(tree.warnings()).toHaveLength(1)
     expect(tree.warnings()[0]).toMatch(new RegExp(`context ${tree.id(bad)} tried to`))
     await times(60, { type: TYPE.OPEN, src: tree.id(bad), dst: id(), channel: 2, payload: CALL })
-    await pays('not-allowed')
+    expect(await pays('not-allowed')).toBe(true)
   })
 
   it('to its hop or the controller is answered with a reset', async () => {
@@ -121,7 +122,7 @@ describe('a frame that only a parent sends', () => {
     ['RESET', { type: TYPE.RESET }],
   ] as [string, Partial<Frame>][])('%s costs the link of the child that sends it', async (_what, frame) => {
     await times(1, frame)
-    await pays('protocol-error')
+    expect(await pays('protocol-error')).toBe(true)
   })
 
   it.each([
@@ -131,7 +132,7 @@ describe('a frame that only a parent sends', () => {
     ['nobody', () => 4711],
   ])('and is addressed to %s costs its link, too, and nobody\'s on the way', async (_whom, id) => {
     await times(1, { type: TYPE.HELLO, src: tree.id(bad), dst: id(), payload: encode([1, 'v20', 'linux', 'x64', 'evil']) })
-    await pays('protocol-error')
+    expect(await pays('protocol-error')).toBe(true)
   })
 })
 
@@ -154,7 +155,7 @@ describe('a reply', () => {
     ['that asks its ancestor for an account', { type: TYPE.DATA, flags: FLAG.WANT }, 1],
   ] as [string, Partial<Frame>, number][])('%s costs the context that sends it, not the link that it shares', async (_what, frame, count) => {
     await times(count, { ...frame, src: tree.id(bad), dst: ROOT, channel: channelsOf(bad)[0] ?? 0 })
-    await pays('protocol-error')
+    expect(await pays('protocol-error')).toBe(true)
   })
 })
 
@@ -173,20 +174,20 @@ describe('a HELLO', () => {
 describe('a module', () => {
   it('that was never offered is not given, and asking costs the link', async () => {
     await times(1, { type: TYPE.NEED, payload: encodeNeed(['ab'.repeat(32)]) })
-    await pays('not-allowed')
+    expect(await pays('not-allowed')).toBe(true)
   })
 
   it('that a sibling was offered is not given either', async () => {
     const texts = [...tree.parent('hop').host.texts['texts'].keys()] as string[]
     expect(texts.length).toBeGreaterThan(0)
     await times(1, { type: TYPE.NEED, payload: encodeNeed([texts.at(-1) as string]) })
-    await pays('not-allowed')
+    expect(await pays('not-allowed')).toBe(true)
     expect(evil.frames.filter(({ type }) => type === TYPE.PUSH)).toEqual([])
   })
 
   it('list without end costs its link before it costs memory', async () => {
     await times(1 + MAX_NEED / 32_000, { type: TYPE.NEED, flags: FLAG.MORE, payload: new Uint8Array(32_000) })
-    await pays('protocol-error')
+    expect(await pays('protocol-error')).toBe(true)
   })
 })
 
@@ -199,6 +200,6 @@ describe('bytes', () => {
     ['a PING of the wrong size', Buffer.from('f811000000000000000000000000000000000000', 'hex'), 'protocol-error'],
   ])('that announce %s cost the link', async (_what, bytes, code) => {
     evil.far.write(Buffer.concat([bytes, Buffer.alloc(20)]))
-    await pays(code)
+    expect(await pays(code)).toBe(true)
   })
 })

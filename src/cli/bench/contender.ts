@@ -77,6 +77,13 @@ export interface Row {
   failure: string | undefined
 }
 
+/** What one contender sends: to open what stays open, with the code that its first calls bring along, and for each call. */
+export interface Counted {
+  fresh: boolean
+  opening: Wire
+  calls: Partial<Record<Kind, Wire>>
+}
+
 /** How the run ended. */
 export type Ending = 'whole' | 'time' | 'interrupted'
 
@@ -95,8 +102,8 @@ export interface Report {
   ending: Ending
   rows: Row[]
   leftOut: LeftOut[]
-  /** By contender: what opening cost, and what each call of a kind costs. */
-  counted: Map<string, { fresh: boolean; opening: Wire; calls: Partial<Record<Kind, Wire>> }>
+  /** By contender's id. */
+  counted: Map<string, Counted>
   /** Why nothing could be counted. */
   uncounted: string | undefined
   /** Milliseconds. tcp: of a TCP handshake; ping: of one through an open ramet link. */

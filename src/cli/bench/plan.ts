@@ -23,16 +23,17 @@ export function shareOut(estimates: readonly Estimate[], asked: number, budget: 
   let others = order.length
   for (const { each, index } of order) {
     const share = Math.max(0, left / others)
-    counts[index] = Math.max(1, Math.min(asked, Math.floor(share / each)))
-    left -= counts[index]! * each
+    const calls = Math.max(1, Math.min(asked, Math.floor(share / each)))
+    counts[index] = calls
+    left -= calls * each
     others--
   }
   return counts
 }
 
-/** The calls that belong into a round (from 0), so that all rounds together have `calls`. */
+/** The calls that belong into a round (from 0), so that all rounds together have `calls`, and the first ones no fewer. */
 export function callsInRound(calls: number, rounds: number, round: number): number {
-  return Math.floor((calls * (round + 1)) / rounds) - Math.floor((calls * round) / rounds)
+  return Math.ceil((calls * (round + 1)) / rounds) - Math.ceil((calls * round) / rounds)
 }
 
 /** Milliseconds that the plan takes. */

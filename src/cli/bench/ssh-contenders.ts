@@ -61,9 +61,9 @@ export class MasterSsh implements Contender {
   }
 
   async call(kind: Kind, signal: AbortSignal): Promise<void> {
-    // Where there is no master any more ssh would quietly connect by itself: it gets a way that leads nowhere.
-    const only = ['-o', 'ControlMaster=no', '-o', `ControlPath=${this.#socket}`, '-o', 'ProxyCommand=exit 1']
-    await callBySsh({ ...this.#options, way: withoutJumps(this.#options.way) }, only, kind, signal)
+    // Where the master does not let it in ssh would quietly connect by itself: it gets a way that leads nowhere.
+    const only = ['-o', 'ControlMaster=no', '-o', `ControlPath=${this.#socket}`, '-o', 'ProxyCommand=false']
+    await callBySsh({ ...this.#options, way: withoutJumps(this.#options.way) }, only, kind, signal, whyNotShared)
   }
 
   async close(): Promise<void> {
@@ -85,11 +85,25 @@ function hasEnded({ state }: SshProcess): boolean {
   return state === 'ended'
 }
 
-async function callBySsh({ program, way, work, children }: SshOptions, first: readonly string[], kind: Kind, signal: AbortSignal): Promise<void> {
+/** `why`: makes more of what ssh said when it failed. */
+async function callBySsh(
+  { program, way, work, children }: SshOptions, first: readonly string[], kind: Kind, signal: AbortSignal, why?: (said: string) => string | undefined,
+): Promise<void> {
   const task = work.next(kind)
   const ssh = children.start([program, ...first, ...way.args, '--', way.host, task.line], task.stdin !== undefined)
   if (task.stdin !== undefined) ssh.write(task.stdin, true)
-  check(task, await ssh.output(signal))
+  try {
+    check(task, await ssh.output(signal))
+  } catch (error) {
+    const more = why?.(ssh.stderr)
+    throw more === undefined ? error : new Error(more, { cause: error })
+  }
+}
+
+function whyNotShared(said: string): string | undefined {
+  const refused = /^mux_client_\w+: (.*)$/m.exec(said)?.[1]
+  if (refused !== undefined) return `the shared connection does not serve it: ${refused.trim()}`
+  return /UNKNOWN port 65535/.test(said) ? 'the shared connection is gone' : undefined
 }
 
 /** ssh takes -J and a ProxyCommand together for a mistake. */

@@ -21,7 +21,7 @@ export interface SshWay {
 /** The temporary files of a run, in a directory that only we can look into. */
 export class BenchFiles {
   state: 'open' | 'closed' = 'open'
-  readonly dir: string = mkdtempSync(join(tmpdir(), 'ramet-bench-'))
+  readonly dir: string = mkdtempSync(join(tmpdir(), 'ramet-b-'))
   #sockets = 0
 
   /** A path for a control socket. Throws where the directory's name leaves no room for one. */
@@ -84,7 +84,8 @@ function configText(flags: Flags): string {
   const known = flags['host-keys'] === 'ignore' ? ['/dev/null'] : (flags['known-hosts'] ?? []).map((file) => resolve(file))
   const identities = flags['private-key'] ?? []
   const lines = [
-    'BatchMode yes', 'LogLevel INFO', `ConnectTimeout ${Math.ceil(flags['connect-timeout'] ?? 30)}`,
+    // No shared connection of the person's own, on the way either: it would outlive us.
+    'BatchMode yes', 'LogLevel INFO', 'ControlMaster no', 'ControlPath none', `ConnectTimeout ${Math.ceil(flags['connect-timeout'] ?? 30)}`,
     `StrictHostKeyChecking ${{ enforce: 'yes', accept: 'accept-new', ignore: 'no' }[flags['host-keys'] ?? 'enforce']}`,
     ...(known.length > 0 ? [`UserKnownHostsFile ${known.map(inQuotes).join(' ')}`] : []),
     ...identities.map((file) => `IdentityFile ${inQuotes(resolve(file))}`),

@@ -6,7 +6,3 @@ export function quantile(samples: readonly number[], q: number): number | undefi
   const high = sorted[Math.ceil(at)]
   return low === undefined || high === undefined ? undefined : low + (high - low) * (at - Math.floor(at))
 }
-
-export function median(samples: readonly number[]): number | undefined {
-  return quantile(samples, 0.5)
-}

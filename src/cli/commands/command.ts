@@ -1,5 +1,5 @@
 import type { Desk } from '../desk.ts'
-import type { Flags, OptionName } from '../options.ts'
+import type { Flags, OptionName, OptionSpec } from '../options.ts'
 
 /** One command of the command line. */
 export interface Command {
@@ -14,6 +14,8 @@ export interface Command {
   details: readonly string[]
   examples: readonly string[]
   options: readonly OptionName[]
+  /** Where an option means something else here than the help of all commands says. */
+  says?: Partial<Record<OptionName, Pick<OptionSpec, 'help' | 'fallback'>>>
   /** `words` are those after the command's own. Resolves to the exit code. */
   run(desk: Desk, words: readonly string[], flags: Flags): Promise<number>
 }

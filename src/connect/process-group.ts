@@ -2,6 +2,8 @@ import { readFileSync, readdirSync } from 'node:fs'
 
 /** Milliseconds between two searches of /proc, in times of what one takes: a machine with many processes must not pay for our haste. */
 const REST = 10
+/** Milliseconds between looks at a group that was killed. */
+const LOOK = 5
 
 /** A process group that was told to end. */
 export class Group {
@@ -50,5 +52,24 @@ export class Group {
     } catch {
       return false
     }
+  }
+}
+
+/**
+ * Resolves when no member of a killed group runs any more: they end when the system has time for them, which may be after their
+ * leader was collected. What is left after `ms` sits in a system call that nothing interrupts; those of other users are not waited for.
+ */
+export async function groupGone(leader: number, ms: number): Promise<void> {
+  const group = new Group(leader)
+  const until = Date.now() + ms
+  while (isOurs(leader) && group.lives() && Date.now() < until) await new Promise<void>((resolve) => setTimeout(resolve, LOOK))
+}
+
+/** Whether there is a member that we may signal. */
+function isOurs(leader: number): boolean {
+  try {
+    return process.kill(-leader, 0)
+  } catch {
+    return false
   }
 }

@@ -1,0 +1,193 @@
+import type { Logger } from 'pino'
+import type { Clock } from '../../base/clock.ts'
+import type { Prompt } from '../../controller/api.ts'
+import { milliseconds } from '../connect-flags.ts'
+import { duration } from '../format/duration.ts'
+import { visible } from '../format/escape.ts'
+import type { Flags } from '../options.ts'
+import { packageVersion } from '../version.ts'
+import type { Place } from '../ways.ts'
+import { KINDS } from './contender.ts'
+import type { Entry, Report } from './contender.ts'
+import { allContenders, findDirect, findSsh } from './contenders.ts'
+import type { Direct, SshProgram } from './contenders.ts'
+import { count } from './count.ts'
+import { readCpu } from './cpu.ts'
+import { plural, shortTime } from './figures.ts'
+import { Measurement } from './measurement.ts'
+import { roundsFor } from './plan.ts'
+import { WarmRamet } from './ramet-contenders.ts'
+import { Children } from './ssh-process.ts'
+import { BenchFiles } from './ssh-way.ts'
+import { quoted, Work } from './work.ts'
+
+const CALLS = 50
+const MAX_TIME = 60
+
+/** Part of the time after which nothing more is counted. */
+const COUNTING_UNTIL = 0.5
+
+/** Those that are opened first: one shows whether the target can be reached at all, the other where its Node is. */
+const FIRST = ['ramet-raw', 'ramet-warm']
+
+export interface BenchRunOptions {
+  place: Place
+  flags: Flags
+  /** How the target is called in what is shown. */
+  target: string
+  password: string | undefined
+  prompt: Prompt | undefined
+  logger: Logger
+  clock: Clock
+  /** Ends the run early; it aborts by itself when the time is over. */
+  stop: AbortController
+  /** Processes that are our children and no part of the local side. */
+  notLocal: ReadonlySet<number>
+  /** Writes lines for the person. */
+  say(text: string): void
+  progress(text: string): void
+}
+
+/** One benchmark of one target, from what it says beforehand to its report. */
+export class BenchRun {
+  state: 'ready' | 'running' | 'over' = 'ready'
+  readonly #options: BenchRunOptions
+  readonly #files = new BenchFiles()
+  readonly #children = new Children()
+  readonly #work: Work
+  readonly #maxTime: number
+  readonly #report: Report
+  #outOfTime = false
+
+  constructor(options: BenchRunOptions) {
+    const { flags, target } = options
+    this.#options = options
+    this.#work = new Work(flags.payload ?? 0)
+    this.#maxTime = milliseconds(flags['max-time'] ?? MAX_TIME)
+    const calls = flags.calls ?? CALLS
+    this.#report = {
+      target, calls, rounds: roundsFor(calls), concurrency: flags.concurrency ?? 1, payload: this.#work.payload, maxTime: this.#maxTime, elapsed: 0, ending: 'whole',
+      rows: [], leftOut: [], counted: new Map(), uncounted: undefined, rtt: { tcp: undefined, ping: undefined }, notes: [],
+      versions: { ramet: packageVersion(), node: process.versions.node, ssh: undefined, platform: `${process.platform} ${process.arch}` },
+    }
+  }
+
+  /** Resolves to what was found, whole or not; rejects when the target can't be reached. */
+  async run(): Promise<Report> {
+    this.state = 'running'
+    const { clock, stop, flags, place, password, prompt, logger } = this.#options
+    const from = clock.now()
+    const cancel = clock.after(this.#maxTime, () => {
+      this.#outOfTime = !stop.signal.aborted
+      stop.abort(new Error('out of time'))
+    })
+    try {
+      const situation = { place, flags, password, prompt, logger, work: this.#work, files: this.#files, children: this.#children }
+      const [ssh, direct] = await Promise.all([findSsh(), findDirect(situation)])
+      const entries = allContenders(situation, ssh, direct)
+      await this.#measure(entries, ssh, direct, from)
+    } finally {
+      cancel()
+      this.leaveNothing()
+    }
+    this.#report.elapsed = clock.now() - from
+    this.#report.ending = this.#outOfTime ? 'time' : stop.signal.aborted ? 'interrupted' : 'whole'
+    return this.#report
+  }
+
+  /** Ends processes and removes files, at once. Harmless when repeated. */
+  leaveNothing(): void {
+    this.state = 'over'
+    this.#children.kill()
+    this.#files.close()
+  }
+
+  async #measure(entries: readonly Entry[], ssh: SshProgram | undefined, direct: Direct, from: number): Promise<void> {
+    const { clock, stop, progress, notLocal } = this.#options
+    const { calls, rounds, concurrency } = this.#report
+    this.#report.versions.ssh = ssh?.version
+    const measurement = new Measurement({ entries, calls, rounds, concurrency, clock, readCpu: () => readCpu(notLocal), stop: stop.signal, progress })
+    this.#sayPlan(entries)
+    try {
+      await this.#add(measurement, entries)
+      await this.#count(measurement, direct, from)
+      if (!stop.signal.aborted) {
+        // A little is kept for what takes longer than it did at first.
+        const takes = measurement.plan((this.#maxTime - (clock.now() - from)) * 0.9)
+        this.#sayShares(measurement, takes)
+        await measurement.run()
+      }
+    } finally {
+      progress('closing')
+      await measurement.close()
+      const place = (id: string): number => entries.findIndex((entry) => entry.id === id)
+      this.#report.rows = measurement.rows.toSorted((a, b) => place(a.id) - place(b.id))
+      this.#report.leftOut = measurement.leftOut
+    }
+  }
+
+  async #add(measurement: Measurement, entries: readonly Entry[]): Promise<void> {
+    const { stop } = this.#options
+    const inOrder = [...FIRST.map((id) => entries.find((entry) => entry.id === id)!), ...entries.filter(({ id }) => !FIRST.includes(id))]
+    for (const entry of inOrder) {
+      if (stop.signal.aborted || entry.leftOut !== undefined) continue
+      const contender = entry.make()
+      const learns = entry.id === 'ramet-warm' && contender instanceof WarmRamet ? async (): Promise<void> => {
+        const { ping, node } = await contender.learn(stop.signal)
+        this.#report.rtt.ping = ping
+        this.#work.node = quoted(node) ?? this.#work.node
+      } : undefined
+      await measurement.add(entry, contender, entry.id === FIRST[0], learns)
+    }
+  }
+
+  async #count(measurement: Measurement, direct: Direct, from: number): Promise<void> {
+    const { stop, progress, clock } = this.#options
+    if ('none' in direct) {
+      this.#report.uncounted = direct.none
+      return
+    }
+    if (stop.signal.aborted) return
+    const { hostName: host, port } = direct.config
+    // What is timed is what was asked for first of all.
+    const enough = new AbortController()
+    const cancel = clock.after(Math.max(0, this.#maxTime * COUNTING_UNTIL - (clock.now() - from)), () => enough.abort(new Error('no time left for counting')))
+    const stopped = (): void => enough.abort(stop.signal.reason)
+    stop.signal.addEventListener('abort', stopped, { once: true })
+    const { counted, handshakes, problems } = await count({ entries: measurement.able, target: { host, port }, stop: enough.signal, progress })
+    cancel()
+    stop.signal.removeEventListener('abort', stopped)
+    if (enough.signal.aborted && counted.size < measurement.able.length) this.#report.notes.push('Not everything was counted: that would have taken more than its part of --max-time.')
+    this.#report.counted = counted
+    // Work of other processes only ever adds to it: the shortest tells most.
+    this.#report.rtt.tcp = handshakes.length === 0 ? undefined : Math.min(...handshakes)
+    for (const problem of problems) this.#report.notes.push(`Not counted: ${problem}`)
+  }
+
+  #sayPlan(entries: readonly Entry[]): void {
+    const { say } = this.#options
+    const { calls, rounds, concurrency, target } = this.#report
+    const taking = entries.filter(({ leftOut }) => leftOut === undefined)
+    const wide = Math.max(...entries.map(({ label }) => label.length))
+    const capped = taking.filter(({ most }) => most !== undefined && most.count < concurrency)
+    for (const { count: atOnce, why } of new Map(capped.map(({ most }) => [most!.why, most!])).values()) {
+      const names = capped.filter(({ most }) => most!.why === why).map(({ label }) => label)
+      this.#report.notes.push(`At most ${atOnce} calls at once, because of ${why}: ${names.join('; ')}.`)
+    }
+    say(visible([
+      `ramet bench on ${target}: ${taking.length} ways, ${plural(calls, 'call')} of each kind by each, ${concurrency} at once, in turn in ${plural(rounds, 'round')}; at most ${duration(this.#maxTime)}`,
+      ...taking.map(({ label, what }) => `  ${label.padEnd(wide)}  ${what}`),
+      ...entries.filter(({ leftOut }) => leftOut !== undefined).map(({ label, leftOut }) => `  ${label.padEnd(wide)}  left out: ${leftOut}`),
+      ...KINDS.map((kind) => `  the ${kind}: ${this.#work.describe(kind)}`),
+      'Nothing is installed there or written to its disk.', '',
+    ].join('\n')))
+  }
+
+  #sayShares({ rows }: Measurement, takes: number): void {
+    const { calls } = this.#report
+    const fewer = rows.filter(({ planned }) => planned < calls).map(({ label, kind, planned }) => `${label}, ${kind}: ${planned}`)
+    const note = fewer.length === 0 ? '' : `Fewer than ${plural(calls, 'call')}, to keep within the time: ${fewer.join('; ')}.`
+    if (note !== '') this.#report.notes.push(note)
+    this.#options.say(`This takes about ${takes < 1000 ? shortTime(takes) : duration(takes)}.${note === '' ? '' : ` ${note}`}\n`)
+  }
+}

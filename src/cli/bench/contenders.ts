@@ -1,0 +1,163 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { systemClock } from '../../base/clock.ts'
+import { resolveSshConfig } from '../../connect/ssh-config.ts'
+import type { SshConfig } from '../../connect/ssh-config.ts'
+import { Ssh2Client } from '../../connect/ssh2-client.ts'
+import { offeredHostKey } from '../../connect/ssh2-host-key.ts'
+import { offeredAlgorithms } from '../../connect/ssh2-protocol.ts'
+import { parseTarget } from '../../connect/target.ts'
+import { dialTcp } from '../../connect/tcp.ts'
+import type { Connecting, Prompt } from '../../controller/api.ts'
+import { Controller } from '../../controller/index.ts'
+import { LogBook } from '../../controller/logs.ts'
+import type { reach } from '../../controller/reach.ts'
+import { loginBySsh2 } from '../../controller/reach-ssh2.ts'
+import { sshLogin } from '../../controller/ssh-login.ts'
+import type { Logger } from 'pino'
+import { connectOptions } from '../connect-flags.ts'
+import type { Flags } from '../options.ts'
+import type { Place } from '../ways.ts'
+import type { Contender, Door, Entry } from './contender.ts'
+import { ColdRamet, WarmRamet } from './ramet-contenders.ts'
+import type { OpenRamet } from './ramet-contenders.ts'
+import { FreshSsh, MasterSsh } from './ssh-contenders.ts'
+import type { Children } from './ssh-process.ts'
+import { sshWay, throughDoor } from './ssh-way.ts'
+import type { BenchFiles } from './ssh-way.ts'
+import { PlainSsh2 } from './ssh2-contender.ts'
+import type { Work } from './work.ts'
+
+/** Logins that sshd has under way before it turns some away (MaxStartups 10:30:100), with room for others. */
+const LOGINS = { count: 8, why: 'the server\'s MaxStartups' }
+/** Sessions of one connection (MaxSessions 10). */
+const SESSIONS = { count: 8, why: 'the server\'s MaxSessions' }
+
+/** Milliseconds for a question to the ssh program. */
+const QUESTION = 5000
+
+export interface Situation {
+  place: Place
+  flags: Flags
+  password: string | undefined
+  prompt: Prompt | undefined
+  logger: Logger
+  work: Work
+  files: BenchFiles
+  children: Children
+}
+
+/** Where the target listens, when TCP goes there straight from here. */
+export type Direct = { config: SshConfig } | { none: string }
+
+/** What the ssh client of this machine is; undefined: there is none. */
+export interface SshProgram {
+  version: string
+  /** Ciphers it knows. */
+  ciphers: readonly string[]
+}
+
+export async function findSsh(program = 'ssh'): Promise<SshProgram | undefined> {
+  const ask = promisify(execFile)
+  try {
+    const [{ stdout: ciphers }, { stderr: version }] = await Promise.all([ask(program, ['-Q', 'cipher'], { timeout: QUESTION }), ask(program, ['-V'], { timeout: QUESTION })])
+    return { version: version.trim().split(',')[0] ?? '', ciphers: ciphers.trim().split('\n') }
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether the target is reached by SSH over TCP from here, so that a relay of ours can stand before it. */
+export async function findDirect({ place, flags }: Situation): Promise<Direct> {
+  const [step, ...more] = place.steps
+  const address = parseTarget(place.steps.at(-1)!.target)
+  if (address.kind !== 'ssh') return { none: 'the target is not reached by SSH' }
+  if (more.length > 0) return { none: 'the target is behind a hop (--via)' }
+  const configFile = flags['ssh-config'] === 'none' ? false : flags['ssh-config']
+  const config = await resolveSshConfig(address.host, { user: address.user, port: address.port, configFile })
+  if ((step!.jump ?? 'none') !== 'none' || config.proxyJump.length > 0) return { none: 'the connection goes through a jump host' }
+  if (config.needsOpenSsh.length > 0) return { none: `the configuration asks for ${config.needsOpenSsh.join(', ')}` }
+  if (flags.transport === 'openssh') return { none: 'ramet was told to use the system\'s ssh' }
+  return { config }
+}
+
+/** Everybody that could take part, in the order in which they are shown. */
+export function allContenders(situation: Situation, ssh: SshProgram | undefined, direct: Direct): Entry[] {
+  const { work, files, children, place, flags } = situation
+  const config = 'config' in direct ? direct.config : undefined
+  const way = sshWay(place, flags, files)
+  const noSsh = ssh === undefined ? 'there is no ssh client on this machine' : 'none' in way ? way.none : undefined
+  const options = (door: Door | undefined): ConstructorParameters<typeof FreshSsh>[0] =>
+    ({ program: 'ssh', way: 'none' in way ? { host: '', args: [] } : throughDoor(way, door, config), work, children })
+  const pinned = pinnedArgs(ssh, config)
+  const ramet = (door: Door | undefined): OpenRamet => opener(situation, door)
+  return [
+    { id: 'ssh', label: 'ssh', what: 'a new ssh for each call, as it is configured', fresh: true, most: LOGINS, leftOut: noSsh, make: (door) => new FreshSsh(options(door), []) },
+    { id: 'ssh-pinned', label: 'ssh, pinned', what: "the same with ramet's key exchange and cipher, which cost less", fresh: true, most: LOGINS, leftOut: noSsh, make: (door) => new FreshSsh(options(door), pinned) },
+    { id: 'ssh-master', label: 'ssh, ControlMaster', what: 'a new ssh for each call over one open connection', fresh: false, most: SESSIONS, leftOut: noSsh, make: (door) => new MasterSsh(options(door), files) },
+    { id: 'ssh2', label: 'ssh2', what: 'the ssh2 library, one channel for each call on one open connection', fresh: false, most: SESSIONS, leftOut: 'none' in direct ? direct.none : undefined, make: (door) => plainSsh2(situation, config!, door) },
+    { id: 'ramet-raw', label: 'ramet, raw', what: 'ramet without a Node on the target, on an open connection', fresh: false, most: SESSIONS, make: (door) => new WarmRamet(ramet(door), 'raw', work) },
+    { id: 'ramet-cold', label: 'ramet, cold', what: 'ramet with a new connection and a new program there for each call', fresh: true, most: LOGINS, make: (door) => new ColdRamet(ramet(door), work) },
+    { id: 'ramet-warm', label: 'ramet, warm', what: 'ramet on an open connection', fresh: false, make: (door) => new WarmRamet(ramet(door), 'node', work) },
+  ]
+}
+
+/** OpenSSH with what ramet offers: the key exchange that both know, and the same ciphers in the same order. */
+function pinnedArgs(ssh: SshProgram | undefined, config: SshConfig | undefined): string[] {
+  const offered = config?.ciphers ?? offeredAlgorithms().cipher
+  const ciphers = offered.filter((name) => ssh?.ciphers.includes(name))
+  return ['-o', 'KexAlgorithms=curve25519-sha256', ...(ciphers.length === 0 ? [] : ['-o', `Ciphers=${ciphers.join(',')}`])]
+}
+
+/** Opens the target's way in a controller of its own; with a door, through that. */
+function opener({ place, flags, password, prompt, logger }: Situation, door: Door | undefined): OpenRamet {
+  return (runtime, signal) => {
+    const controller = new Controller({ logger, ...(prompt === undefined ? {} : { prompt }) }, systemClock, door === undefined ? undefined : reachThrough(door))
+    let via: Connecting | undefined
+    place.steps.forEach((step, index) => {
+      const isHop = index < place.steps.length - 1
+      via = controller.connect(step.target, { ...connectOptions(flags, { step, via, isHop, runtime, password }), signal })
+    })
+    return { context: via!, close: () => controller.close() }
+  }
+}
+
+/** As ramet reaches an SSH server, with its TCP connection led elsewhere: names, keys and host keys stay the target's. */
+function reachThrough(door: Door): typeof reach {
+  return async (address, options, context) => {
+    if (address.kind !== 'ssh') throw new Error('only TCP can be led elsewhere')
+    const config = await resolveSshConfig(address.host, { user: address.user, port: address.port, configFile: options.sshConfig, signal: context.signal })
+    return loginBySsh2(config, options, context, { dial: (signal) => dialTcp({ ...door, name: context.name }, signal) })
+  }
+}
+
+function plainSsh2(situation: Situation, config: SshConfig, door: Door | undefined): Contender {
+  return new PlainSsh2(async (signal) => {
+    const { place, flags, password, prompt, logger } = situation
+    const step = place.steps[0]!
+    const options = { ...connectOptions(flags, { step, via: undefined, isHop: false, runtime: 'raw', password }), ...(prompt === undefined ? {} : { prompt }) }
+    const saving: Promise<unknown>[] = []
+    const login = await sshLogin(config, options, {
+      path: [step.name], signal, prompting: () => {}, unfinished: (work) => void saving.push(work), book: new LogBook(logger),
+    })
+    const { host, port, user, keys, kex, cipher, hmac, hostKeyAlgorithms } = login
+    let refusal: unknown
+    const verify = (blob: Buffer): boolean => {
+      try {
+        return login.verifyHostKey(offeredHostKey(host, port, blob)) === true
+      } catch (error) {
+        refusal = error
+        return false
+      }
+    }
+    try {
+      const algorithms = offeredAlgorithms({ serverHostKey: hostKeyAlgorithms, ...(kex && { kex }), ...(cipher && { cipher }), ...(hmac && { hmac }) })
+      return await Ssh2Client.connect({ host: door?.host ?? host, port: door?.port ?? port, user, keys, password: login.password, verify, algorithms, signal })
+    } catch (error) {
+      throw refusal ?? error
+    } finally {
+      login.close()
+      await Promise.all(saving)
+    }
+  }, situation.work)
+}

@@ -1,0 +1,72 @@
+import type { Contender, Counted, Door, Entry, Kind } from './contender.ts'
+import { combine, CountingRelay, divided } from './counting-relay.ts'
+
+/** Calls that are counted, of each kind. They are all alike. */
+const CALLS = 2
+
+export interface CountOptions {
+  /** With what each is able to do. */
+  entries: readonly { entry: Entry; kinds: readonly Kind[] }[]
+  target: Door
+  stop: AbortSignal
+  progress(text: string): void
+}
+
+export interface Counting {
+  counted: Map<string, Counted>
+  /** Milliseconds of each TCP handshake with the target. */
+  handshakes: number[]
+  /** Why a contender could not be counted. */
+  problems: string[]
+}
+
+/** What each contender sends, in a pass of its own through a relay: counting would cost time that is not the contender's. */
+export async function count({ entries, target, stop, progress }: CountOptions): Promise<Counting> {
+  const counting: Counting = { counted: new Map(), handshakes: [], problems: [] }
+  const relay = await CountingRelay.start(target)
+  try {
+    for (const { entry, kinds } of entries) {
+      if (stop.aborted) break
+      progress(`counting: ${entry.label}`)
+      const contender = entry.make(relay.door)
+      try {
+        await untilStopped(countOne(entry, kinds, contender, relay, counting, stop), stop)
+      } catch (error) {
+        if (!stop.aborted) counting.problems.push(`${entry.label}: ${(error as Error).message}`)
+      } finally {
+        await contender.close()
+      }
+    }
+  } finally {
+    await relay.close()
+  }
+  counting.handshakes.push(...relay.handshakes)
+  return counting
+}
+
+async function countOne(entry: Entry, kinds: readonly Kind[], contender: Contender, relay: CountingRelay, { counted }: Counting, stop: AbortSignal): Promise<void> {
+  const start = { ...relay.counts }
+  await contender.open(stop)
+  const found: Counted = { fresh: entry.fresh, opening: await relay.since(start), calls: {} }
+  counted.set(entry.id, found)
+  for (const kind of kinds) {
+    // The first one may bring code along; who connects for each call does so each time.
+    const warm = { ...relay.counts }
+    if (!entry.fresh) await contender.call(kind, stop)
+    const first = await relay.since(warm)
+    const before = { ...relay.counts }
+    for (let turn = 0; turn < CALLS; turn++) await (await contender.call(kind, stop))?.()
+    const each = divided(await relay.since(before), CALLS)
+    found.calls[kind] = each
+    if (!entry.fresh) found.opening = combine(found.opening, combine(first, each, -1), 1)
+  }
+}
+
+function untilStopped(work: Promise<void>, stop: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(stop.reason as Error)
+    if (stop.aborted) abort()
+    stop.addEventListener('abort', abort, { once: true })
+    work.then(resolve, reject).finally(() => stop.removeEventListener('abort', abort))
+  })
+}

@@ -1,0 +1,194 @@
+import type { Clock } from '../../base/clock.ts'
+import { isRametError } from '../../router/errors.ts'
+import { KINDS } from './contender.ts'
+import type { Contender, Entry, Kind, LeftOut, Row } from './contender.ts'
+import type { CpuReading } from './cpu.ts'
+import { callsInRound, planned, rotated, shareOut } from './plan.ts'
+
+/** Failures in a row after which a contender makes no more calls of that kind. */
+const PATIENCE = 3
+
+/** Milliseconds that contenders have for their goodbye. */
+const GOODBYE = 5000
+
+export interface MeasurementOptions {
+  entries: readonly Entry[]
+  /** Of each kind by each contender. */
+  calls: number
+  rounds: number
+  concurrency: number
+  clock: Clock
+  readCpu(): CpuReading
+  /** Ends the run; what is under way then does not count. */
+  stop: AbortSignal
+  /** Hears what is being done. */
+  progress(text: string): void
+}
+
+interface Running {
+  entry: Entry
+  contender: Contender
+  kinds: Kind[]
+}
+
+/**
+ * The timed part: every contender makes one call of each kind that is not counted and shows how long one takes; then they take turns,
+ * round by round. A contender that can't do something is left out of it by name, and never ends the others' run.
+ */
+export class Measurement {
+  state: 'ready' | 'open' | 'over' = 'ready'
+  readonly rows: Row[] = []
+  readonly leftOut: LeftOut[] = []
+  readonly #options: MeasurementOptions
+  readonly #running: Running[] = []
+  readonly #estimates = new Map<Row, number>()
+
+  constructor(options: MeasurementOptions) {
+    this.#options = options
+    for (const { id, label, leftOut } of options.entries) if (leftOut !== undefined) this.leftOut.push({ id, label, kinds: KINDS, reason: leftOut })
+  }
+
+  /** Opens one contender and lets it make its first calls. `needed`: rejects with what it failed with. */
+  async add(entry: Entry, contender: Contender, needed: boolean, opened?: () => Promise<void>): Promise<void> {
+    const { stop, progress } = this.#options
+    const running: Running = { entry, contender, kinds: [] }
+    this.#running.push(running)
+    progress(`${entry.label}: connecting`)
+    try {
+      await this.#orStopped(contender.open(stop))
+      await opened?.()
+    } catch (error) {
+      if (stop.aborted) return
+      if (needed) throw error
+      this.leftOut.push({ id: entry.id, label: entry.label, kinds: KINDS, reason: reasonOf(error) })
+      return
+    }
+    this.state = 'open'
+    for (const kind of KINDS) await this.#first(running, kind)
+  }
+
+  /** Who takes part, with what. */
+  get able(): { entry: Entry; kinds: readonly Kind[] }[] {
+    return this.#running.filter(({ kinds }) => kinds.length > 0)
+  }
+
+  /** How many calls each row gets within the time, which comes out as milliseconds. */
+  plan(budget: number): number {
+    const estimates = this.rows.map((row) => ({ each: this.#estimates.get(row) ?? 0 }))
+    const counts = shareOut(estimates, this.#options.calls, budget)
+    this.rows.forEach((row, index) => {
+      row.planned = counts[index]!
+    })
+    return planned(estimates, counts)
+  }
+
+  async run(): Promise<void> {
+    const { rounds, stop, progress } = this.#options
+    for (let round = 0; round < rounds; round++) {
+      for (const kind of KINDS) {
+        for (const { entry, contender } of rotated(this.#running, round)) {
+          const row = this.rows.find((one) => one.id === entry.id && one.kind === kind)
+          const calls = row === undefined ? 0 : callsInRound(row.planned, rounds, round)
+          if (stop.aborted || row === undefined || calls === 0 || row.failed >= PATIENCE) continue
+          progress(`round ${round + 1} of ${rounds}: ${entry.label}, ${kind}`)
+          await this.#slice(entry, contender, row, calls)
+        }
+      }
+    }
+  }
+
+  /** Ends every contender; one that does not answer is not waited for. */
+  async close(): Promise<void> {
+    this.state = 'over'
+    let late = (): void => {}
+    const alive = setInterval(() => {}, 1000)
+    const timeout = new Promise<void>((resolve) => {
+      late = resolve
+    })
+    const cancel = this.#options.clock.after(GOODBYE, late)
+    await Promise.race([Promise.all(this.#running.map(({ contender }) => contender.close())), timeout])
+    cancel()
+    clearInterval(alive)
+  }
+
+  /** A call that warms up, and tells how long one takes. */
+  async #first(running: Running, kind: Kind): Promise<void> {
+    const { clock, stop, concurrency } = this.#options
+    const { entry, contender } = running
+    if (stop.aborted) return
+    let each = 0
+    try {
+      // The first one brings code along, or fills a cache: what stays open is estimated by the second.
+      for (let turn = 0; turn < (entry.fresh ? 1 : 2); turn++) {
+        const from = clock.now()
+        const end = await this.#orStopped(contender.call(kind, stop))
+        await end?.()
+        each = clock.now() - from
+      }
+    } catch (error) {
+      if (!stop.aborted) this.#leaveOut(entry, kind, reasonOf(error))
+      return
+    }
+    running.kinds.push(kind)
+    const row: Row = { id: entry.id, label: entry.label, kind, planned: 0, times: [], busy: 0, cpuOwn: 0, cpuChildren: undefined, failed: 0, failure: undefined }
+    this.#estimates.set(row, each / Math.min(concurrency, entry.most?.count ?? concurrency))
+    this.rows.push(row)
+  }
+
+  /** Two kinds that fail alike are one line. */
+  #leaveOut({ id, label }: Entry, kind: Kind, reason: string): void {
+    const known = this.leftOut.find((one) => one.id === id && one.reason === reason)
+    if (known === undefined) this.leftOut.push({ id, label, kinds: [kind], reason })
+    else known.kinds = [...known.kinds, kind]
+  }
+
+  async #slice(entry: Entry, contender: Contender, row: Row, calls: number): Promise<void> {
+    const { clock, readCpu, concurrency, stop } = this.#options
+    const before = readCpu()
+    const from = clock.now()
+    let left = calls
+    const worker = async (): Promise<void> => {
+      while (left > 0 && !stop.aborted && row.failed < PATIENCE) {
+        left--
+        await this.#one(contender, row)
+      }
+    }
+    await Promise.all(Array.from({ length: Math.min(concurrency, entry.most?.count ?? concurrency, calls) }, worker))
+    row.busy += clock.now() - from
+    const after = readCpu()
+    row.cpuOwn += after.own - before.own
+    if (after.children !== undefined && before.children !== undefined) row.cpuChildren = (row.cpuChildren ?? 0) + after.children - before.children
+  }
+
+  async #one(contender: Contender, row: Row): Promise<void> {
+    const { clock, stop } = this.#options
+    const from = clock.now()
+    try {
+      const end = await this.#orStopped(contender.call(row.kind, stop))
+      row.times.push(clock.now() - from)
+      await end?.()
+    } catch (error) {
+      if (stop.aborted) return
+      row.failed++
+      row.failure = reasonOf(error)
+    }
+  }
+
+  #orStopped<T>(work: Promise<T>): Promise<T> {
+    const { stop } = this.#options
+    return new Promise((resolve, reject) => {
+      const abort = (): void => reject(stop.reason as Error)
+      if (stop.aborted) abort()
+      stop.addEventListener('abort', abort, { once: true })
+      work.then(resolve, reject).finally(() => stop.removeEventListener('abort', abort))
+    })
+  }
+}
+
+/** One line. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { code } = error as NodeJS.ErrnoException
+  const text = error.message.replaceAll(/\s*\n\s*/g, ' / ').slice(0, 300)
+  return isRametError(error) && code !== undefined && !text.includes(code) ? `${text} (${code})` : text
+}

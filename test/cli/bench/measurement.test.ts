@@ -1,0 +1,163 @@
+import { describe, expect, test } from 'vitest'
+import type { Contender, Entry, Kind } from '../../../src/cli/bench/contender.ts'
+import { Measurement } from '../../../src/cli/bench/measurement.ts'
+import { HandClock, settle } from '../fake-desk.ts'
+
+interface FakeOptions {
+  /** Milliseconds of one call. */
+  takes?: number
+  opens?: () => Promise<void>
+  fails?: (kind: Kind, call: number) => string | undefined
+  fresh?: boolean
+  most?: number
+  /** Never answers calls after so many. */
+  hangsAfter?: number
+}
+
+class Lab {
+  readonly clock = new HandClock()
+  readonly stop = new AbortController()
+  readonly calls: string[] = []
+  readonly closed: string[] = []
+  cpu = 0
+  atOnce = 0
+  mostAtOnce = 0
+
+  entry(id: string, options: FakeOptions = {}): { entry: Entry; contender: Contender } {
+    let count = 0
+    const contender: Contender = {
+      open: options.opens ?? (async () => {}),
+      call: async (kind) => {
+        count++
+        this.calls.push(`${id} ${kind}`)
+        this.atOnce++
+        this.mostAtOnce = Math.max(this.mostAtOnce, this.atOnce)
+        if (count > (options.hangsAfter ?? Infinity)) await new Promise(() => {})
+        await settle()
+        this.atOnce--
+        this.clock.move(options.takes ?? 1)
+        this.cpu += 3
+        const failure = options.fails?.(kind, count)
+        if (failure !== undefined) throw new Error(failure)
+      },
+      close: async () => void this.closed.push(id),
+    }
+    const most = options.most === undefined ? undefined : { count: options.most, why: 'a limit' }
+    return { entry: { id, label: id.toUpperCase(), what: '', fresh: options.fresh ?? false, most, make: () => contender }, contender }
+  }
+
+  measurement(entries: readonly Entry[], options: { calls?: number; rounds?: number; concurrency?: number } = {}): Measurement {
+    return new Measurement({
+      entries, calls: options.calls ?? 4, rounds: options.rounds ?? 2, concurrency: options.concurrency ?? 1, clock: this.clock,
+      readCpu: () => ({ own: this.cpu, children: undefined }), stop: this.stop.signal, progress: () => {},
+    })
+  }
+}
+
+describe('a measurement', () => {
+  test('lets everybody take turns in rounds, another one first in each, and counts no first calls', async () => {
+    const lab = new Lab()
+    const [a, b] = [lab.entry('a', { fresh: true, takes: 5 }), lab.entry('b', { takes: 2 })]
+    const measurement = lab.measurement([a.entry, b.entry])
+    for (const { entry, contender } of [a, b]) await measurement.add(entry, contender, false)
+    lab.calls.length = 0
+    expect(measurement.plan(10_000)).toBe(4 * 2 * (5 + 2))
+    await measurement.run()
+    expect(lab.calls.join(', ')).toBe([
+      'a command, a command, b command, b command, a function, a function, b function, b function',
+      'b command, b command, a command, a command, b function, b function, a function, a function',
+    ].join(', '))
+    expect(measurement.rows.map(({ id, kind, times, busy, cpuOwn }) => [id, kind, times, busy, cpuOwn])).toEqual([
+      ['a', 'command', [5, 5, 5, 5], 20, 12], ['a', 'function', [5, 5, 5, 5], 20, 12], ['b', 'command', [2, 2, 2, 2], 8, 12], ['b', 'function', [2, 2, 2, 2], 8, 12],
+    ])
+    await measurement.close()
+    expect(lab.closed).toEqual(['a', 'b'])
+  })
+
+  test('gives slow contenders fewer calls', async () => {
+    const lab = new Lab()
+    const [slow, fast] = [lab.entry('slow', { takes: 100 }), lab.entry('fast', { takes: 1 })]
+    const measurement = lab.measurement([slow.entry, fast.entry], { calls: 10, rounds: 5 })
+    for (const { entry, contender } of [slow, fast]) await measurement.add(entry, contender, false)
+    measurement.plan(620)
+    await measurement.run()
+    expect(measurement.rows.map(({ id, planned, times }) => [id, planned, times.length])).toEqual([['slow', 3, 3], ['slow', 3, 3], ['fast', 10, 10], ['fast', 10, 10]])
+  })
+
+  test('names a contender that does not open or can not do one kind, and goes on with the others', async () => {
+    const lab = new Lab()
+    const entries = [
+      lab.entry('closed', { opens: () => Promise.reject(new Error('no master\nfor you')) }),
+      lab.entry('half', { fails: (kind) => (kind === 'function' ? 'node: not found' : undefined) }),
+      lab.entry('none', { fails: () => 'refused' }),
+      lab.entry('well'),
+    ]
+    const measurement = lab.measurement([...entries.map(({ entry }) => entry), { ...lab.entry('absent').entry, leftOut: 'there is no client' }])
+    for (const { entry, contender } of entries) await measurement.add(entry, contender, false)
+    expect(measurement.leftOut).toEqual([
+      { id: 'absent', label: 'ABSENT', kinds: ['command', 'function'], reason: 'there is no client' },
+      { id: 'closed', label: 'CLOSED', kinds: ['command', 'function'], reason: 'no master / for you' },
+      { id: 'half', label: 'HALF', kinds: ['function'], reason: 'node: not found' },
+      { id: 'none', label: 'NONE', kinds: ['command', 'function'], reason: 'refused' },
+    ])
+    expect(measurement.able.map(({ entry, kinds }) => [entry.id, kinds])).toEqual([['half', ['command']], ['well', ['command', 'function']]])
+  })
+
+  test('rejects when the one that is needed does not open', async () => {
+    const lab = new Lab()
+    const { entry, contender } = lab.entry('raw', { opens: () => Promise.reject(new Error('unreachable')) })
+    await expect(lab.measurement([entry]).add(entry, contender, true)).rejects.toThrow('unreachable')
+  })
+
+  test('gives up on a contender that fails again and again, and says why', async () => {
+    const lab = new Lab()
+    const { entry, contender } = lab.entry('a', { fails: (kind, call) => (kind === 'command' && call > 5 ? `failure ${call}` : undefined) })
+    const measurement = lab.measurement([entry], { calls: 20, rounds: 2 })
+    await measurement.add(entry, contender, false)
+    measurement.plan(10_000)
+    await measurement.run()
+    const [command, fn] = measurement.rows
+    expect([command!.times.length, command!.failed, command!.failure]).toEqual([1, 3, 'failure 8'])
+    expect(fn!.times.length).toBe(20)
+  })
+
+  test('makes as many calls at once as asked for, but no more than the server lets through', async () => {
+    const lab = new Lab()
+    for (const [most, expected] of [[undefined, 6], [2, 2]] as const) {
+      lab.mostAtOnce = 0
+      const { entry, contender } = lab.entry('a', most === undefined ? {} : { most })
+      const measurement = lab.measurement([entry], { calls: 12, rounds: 2, concurrency: 6 })
+      await measurement.add(entry, contender, false)
+      measurement.plan(10_000)
+      await measurement.run()
+      expect(lab.mostAtOnce).toBe(expected)
+      expect(measurement.rows[0]!.times).toHaveLength(12)
+    }
+  })
+
+  test('ends in the middle of a call that hangs, keeps what there is, and closes everybody', async () => {
+    const lab = new Lab()
+    const { entry, contender } = lab.entry('a', { hangsAfter: 6 })
+    const measurement = lab.measurement([entry], { calls: 10, rounds: 1 })
+    await measurement.add(entry, contender, false)
+    measurement.plan(10_000)
+    const running = measurement.run()
+    for (let turn = 0; turn < 10; turn++) await settle()
+    lab.stop.abort(new Error('stopped'))
+    await running
+    expect(measurement.rows.map(({ times, failed }) => [times.length, failed])).toEqual([[2, 0], [0, 0]])
+    await measurement.close()
+    expect(lab.closed).toEqual(['a'])
+  })
+
+  test('does not wait for ever for one that does not close', async () => {
+    const lab = new Lab()
+    const { entry, contender } = lab.entry('a')
+    const measurement = lab.measurement([entry])
+    await measurement.add(entry, { ...contender, close: () => new Promise(() => {}) }, false)
+    const closing = measurement.close()
+    lab.clock.move(5000)
+    await closing
+    expect(measurement.state).toBe('over')
+  })
+})

@@ -1,0 +1,104 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { controllerProcesses, type ControllerProcesses, processesOf } from '../helpers/controller-process.ts'
+import { haveSshd } from '../helpers/sshd.ts'
+import { alive, expectGone, type Machines, soon, startMachines } from '../helpers/tree-lab.ts'
+
+/*
+ * A controller with a tree of three levels and more is killed while code of every context spins and commands ignore TERM: within
+ * ten seconds nothing of it is left on any level.
+ */
+
+let processes: ControllerProcesses
+let machines: Machines | undefined
+
+beforeAll(async () => {
+  processes = await controllerProcesses()
+  if (haveSshd) machines = await startMachines(3)
+})
+
+afterAll(async () => {
+  processes[Symbol.dispose]()
+  await machines?.[Symbol.asyncDispose]()
+})
+
+const isRoot = process.getuid?.() === 0
+const sudo = isRoot ? 'sudo:root' : 'local:'
+
+/** Builds args.levels behind one another, twice, and has everything run everywhere; says the process ids of what must be gone. */
+const BUSY = `
+  const controller = new ramet.Controller({ logger: quiet })
+  const contexts = []
+  for (const branch of [1, 2]) {
+    let via
+    for (const [target, options] of args.levels) {
+      via = controller.connect(target, { ...options, ...(via === undefined ? {} : { via }), fresh: contexts.length > 0 })
+      contexts.push(via)
+    }
+  }
+  const all = await Promise.all(contexts)
+  const pids = []
+  for (const context of all) {
+    const stubborn = context.spawn('trap "" TERM HUP INT; while :; do sleep 1; done')
+    const family = context.spawn('sleep 300 & sleep 301 & wait')
+    const blocked = context.spawn('yes')
+    const child = await context.call(() => require('child_process').spawn('sleep', ['302'], { stdio: 'inherit' }).pid)
+    pids.push(context.info.pid, await stubborn.pid, await family.pid, await blocked.pid, child)
+  }
+  for (const context of all) {
+    void context.call(() => { for (;;); }).catch(() => {})
+    void context.ping().catch(() => {})
+  }
+  const isolated = all[all.length - 1].with({ isolate: 'process' }).call(async function* () {
+    yield process.pid
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    for (;;);
+  })
+  pids.push((await isolated[Symbol.asyncIterator]().next()).value)
+`
+
+describe('kill -9 of a controller', () => {
+  const levels = {
+    'local, local and sudo': () => [['local:', {}], ['local:', {}], [sudo, {}]],
+    ...(haveSshd ? {
+      'ssh, ssh, sudo and local': () => [1, 2].map((number) => [machines?.at(number), machines?.login]).concat([[sudo, {}], ['local:', {}]]),
+    } : {}),
+  }
+
+  test.each(Object.entries(levels))('%s: nothing is left on any level', async (_name, of) => {
+    const running = processes.start(`${BUSY}
+      say('ready', pids.join(' '))
+    `, { levels: of() })
+    const pids = (await running.said('ready')).split(' ').map(Number)
+    expect(pids.length).toBeGreaterThan(2 * of().length * 5)
+    expect(pids.slice(0, -1).filter((pid) => !alive(pid))).toEqual([])
+    running.child.kill('SIGKILL')
+    await running.ended
+    await expectGone(pids)
+    await soon(() => {
+      expect(processesOf(processes.home)).toEqual([])
+      if (machines !== undefined) expect(processesOf(join(machines.server.dir, 'home'))).toEqual([])
+    })
+  }, 60_000)
+
+  test('while contexts boot on every level: nothing is left either', async () => {
+    const node = join(processes.home, '..', 'node.sh')
+    writeFileSync(node, '#!/bin/sh\nsleep 1\nexec node "$@"\n', { mode: 0o755 })
+    const running = processes.start(`
+      const controller = new ramet.Controller({ logger: quiet })
+      const hop = await controller.connect('local:')
+      const middle = await hop.connect('local:')
+      for (const via of [hop, middle]) for (let i = 0; i < 5; i++) void via.connect('local:', { node: args.node, fresh: true }).exec('sleep 300').catch(() => {})
+      for (let i = 0; i < 5; i++) void controller.connect('local:', { node: args.node, fresh: true }).exec('sleep 300').catch(() => {})
+      setTimeout(() => say('ready', hop.info.pid, middle.info.pid), 300)
+    `, { node })
+    const pids = (await running.said('ready')).split(' ').map(Number)
+    const booting = processesOf(processes.home, [running.child.pid, ...pids])
+    expect(booting.filter(({ command }) => command.includes('node.sh')).length).toBeGreaterThan(5)
+    running.child.kill('SIGKILL')
+    await running.ended
+    await soon(() => expect(processesOf(processes.home)).toEqual([]))
+    expect(pids.filter(alive)).toEqual([])
+  }, 30_000)
+})
