@@ -50,6 +50,8 @@ const callCounts: Benchmark = {
     await ramet.request('shut', { name: 'a' })
     const fresh = await ramet.request<number>('open', { name: 'a', target: address(relay) })
     yield count('processes on the target after a function was called', processTree(fresh).length, 1)
+    // Killed is not gone: on a busy machine its threads have to be scheduled once more to end.
+    for (let looks = 0; looks < 100 && existsSync(`/proc/${pid}`); looks++) await new Promise((resolve) => setTimeout(resolve, 50))
     yield count('processes left on the target after it was closed', existsSync(`/proc/${pid}`) ? 1 : 0, 0)
   },
 }
@@ -186,8 +188,9 @@ export async function guard(): Promise<number> {
       await inLab(benchmark.name, async (lab) => {
         for await (const row of benchmark.rows(lab)) {
           for (const { text, value, met } of row.checks) {
-            console.log(`${met === true ? 'met    ' : 'MISSED '} ${row.figure}: ${Number(value.toPrecision(4))} (${text})`)
-            if (met !== true) failures.push(`${row.figure}: ${value} (${text})`)
+            const line = `${row.figure}: ${Number(value.toPrecision(4))} (${text.trim()})`
+            console.log(`${met === true ? 'met    ' : 'MISSED '} ${line}`)
+            if (met !== true) failures.push(line)
           }
         }
       })
@@ -227,7 +230,7 @@ export function judge(name: string, accepted: number, ratios: readonly number[])
 
 function count(figure: string, value: number, most: number): Row {
   const row = rowOf('guard', figure, '', [{ name: 'ramet', rounds: [[value]] }])
-  within(row, 'ramet', most, 'what is accepted')
+  within(row, 'ramet', most, 'accepted')
   return row
 }
 

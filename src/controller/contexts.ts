@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { displayName, parseTarget } from '../connect/target.ts'
-import { RametError } from '../router/errors.ts'
+import { isRametError, RametError } from '../router/errors.ts'
 import type { Link } from '../router/link.ts'
 import { ROOT } from '../router/protocol.ts'
 import type { ConnectOptions } from './api.ts'
@@ -17,6 +17,7 @@ import { hopWay } from './reach-hop.ts'
 import type { ReachContext } from './reach-context.ts'
 import type { reach } from './reach.ts'
 import { Reconnects } from './reconnects.ts'
+import { refusalOf } from './refused.ts'
 
 /** Default of ConnectOptions.timeout, ms. */
 const CONNECT_TIMEOUT = 30_000
@@ -156,8 +157,11 @@ export class Contexts {
   known(handle: object, target: string, option: 'via' | 'jump'): ContextCore {
     const core = coreOf(handle)
     if (core !== undefined && this.cores.get(core.id) === core) return core
-    // One that was is still known by its name, and says what became of it.
-    if (core?.state === 'lost' || core?.state === 'closed') this.begin([...(option === 'via' ? core.path : []), displayName(parseTarget(target))], () => core.hop())
+    // One that was is still known by its name, and says what became of it; so does one that never was.
+    const refusal = refusalOf(handle)
+    const name = displayName(parseTarget(target))
+    if (refusal !== undefined) throw asContextSees(refusal, [...(isRametError(refusal) ? refusal.path : []), name])
+    if (core?.state === 'lost' || core?.state === 'closed') this.begin([...(option === 'via' ? core.path : []), name], () => core.hop())
     const hint = 'Take a context that this controller has connected and not closed.'
     throw new RametError('usage', `${target}: ${option} is no open context of this controller`, { outcome: 'not-sent', hint })
   }

@@ -2,6 +2,13 @@ import type { Connecting, ContextActions } from './api.ts'
 import { CallPromise } from './call-promise.ts'
 import { remoteModule } from './remote.ts'
 
+const refusals = new WeakMap<object, Error>()
+
+/** Why there is nothing behind what refusedConnecting() gave; undefined for anything else. */
+export function refusalOf(handle: object): Error | undefined {
+  return refusals.get(handle)
+}
+
 /** What connect() gives when there is nothing to begin with: its hop is lost, there is no room, the target's name is none. Whatever is asked of it hears why. */
 export function refusedConnecting(error: Error): Connecting {
   const rejected = async (): Promise<never> => {
@@ -18,5 +25,6 @@ export function refusedConnecting(error: Error): Connecting {
   }
   const promise = rejected()
   promise.catch(() => {})
+  refusals.set(promise, error)
   return Object.assign(promise, actions)
 }

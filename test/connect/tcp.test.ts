@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { afterEach, describe, expect, it } from 'vitest'
-import { dialTcp } from '../../src/connect/tcp.ts'
+import { dialEarly, dialTcp } from '../../src/connect/tcp.ts'
 import type { StreamPipe } from '../../src/connect/stream-pipe.ts'
 
 const open: { close(): unknown }[] = []
@@ -73,5 +73,36 @@ describe('a TCP connection', () => {
     await closed
     expect(Buffer.concat(chunks).equals(sent)).toBe(true)
     expect(paused).toBe(chunks.length)
+  })
+
+  it('that is made early tells its stage to who takes it, and is closed when nobody does', async () => {
+    const server: Server = createServer().listen(0, '127.0.0.1')
+    open.push(server)
+    await once(server, 'listening')
+    const target = { host: '127.0.0.1', port: (server.address() as { port: number }).port, name: 'here' }
+    const { signal } = new AbortController()
+    const accepted = once(server, 'connection')
+    const taken = dialEarly(target, Promise.resolve(), signal)
+    await accepted
+    const stages: string[] = []
+    const pipe = await taken.pipe((stage) => void stages.push(stage))
+    open.push(pipe)
+    expect(stages).toEqual(['tcp'])
+
+    const again = once(server, 'connection')
+    const dropped = dialEarly(target, Promise.resolve(), signal)
+    const [far] = (await again) as [Socket]
+    dropped.drop()
+    await once(far.resume(), 'close')
+  })
+
+  it('that is made early and cannot be made fails for who takes it, and for nobody else', async () => {
+    const refused = { host: '127.0.0.1', port: 1, name: 'here' }
+    const { signal } = new AbortController()
+    dialEarly(refused, Promise.resolve(), signal).drop()
+    await expect(dialEarly(refused, Promise.resolve(), signal).pipe(() => {})).rejects.toMatchObject({ code: 'connect-refused', stage: 'tcp' })
+    const gaveUp = new AbortController()
+    gaveUp.abort(new Error('given up'))
+    await expect(dialEarly(refused, Promise.resolve(), gaveUp.signal).pipe(() => {})).rejects.toThrow('given up')
   })
 })

@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -121,6 +121,7 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     expect(of('ramet-warm').per_call!.bytes_out + of('ramet-warm').per_call!.bytes_in).toBeLessThan(400)
     expect(of('ssh').per_call!.round_trips).toBeGreaterThan(of('ramet-cold').per_call!.round_trips)
     expect(of('ssh').cpu_ms.children).toBeGreaterThan(0)
+    if (process.env['SHOW'] !== undefined) console.log(results.map((one) => [one.contender, one.kind, one.p50_ms, JSON.stringify(one.per_call), JSON.stringify(one.opening)].join(' ')).join('\n'))
     expect(rtt.tcp).toBeGreaterThan(0)
     expect(rtt.ping).toBeGreaterThan(0)
     const drawn = readFileSync(picture, 'utf8')
@@ -202,8 +203,7 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
   test('behind a hop ssh takes -J, ssh2 has no equivalent, and nothing is counted', async () => {
     await using inner = await startSshd({ config: [`AuthorizedKeysFile ${join(server.dir, 'authorized_keys')}`] })
     const known = join(place, 'known')
-    const both = [server, inner].map(({ knownHosts }) => readFileSync(knownHosts, 'utf8')).join('')
-    await promisify(execFile)('sh', ['-c', 'printf %s "$1" > "$2"', 'sh', both, known])
+    writeFileSync(known, [server, inner].map(({ knownHosts }) => readFileSync(knownHosts, 'utf8')).join(''))
     const { code, stdout, stderr } = await start([
       ...to({ ...inner, keyFile: server.keyFile, knownHosts: known }), '--via', `${server.user}@${server.host}:${server.port}`, '--calls', '2', '--format', 'json',
     ]).ended
@@ -213,6 +213,22 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     expect(value.not_counted).toMatch(/behind a hop/)
     expect(value.results).toHaveLength(12)
     expect(value.results.every(({ per_call: wire }) => wire === undefined)).toBe(true)
+  }, 60_000)
+
+  test('a configuration that asks for a ProxyCommand and a shared connection of its own', async () => {
+    const config = join(place, 'config')
+    const tunnel = `const s=require('net').connect(${server.port},'127.0.0.1');process.stdin.pipe(s);s.pipe(process.stdout)`
+    writeFileSync(config, [
+      'Host web', `  HostName ${server.host}`, `  Port ${server.port}`, `  User ${server.user}`, `  IdentityFile ${server.keyFile}`, `  UserKnownHostsFile ${server.knownHosts}`,
+      `  ProxyCommand ${process.execPath} -e "${tunnel}"`, '  ControlMaster auto', `  ControlPath ${join(place, 'shared')}`, '  ControlPersist 60', '',
+    ].join('\n'))
+    const { code, stdout, stderr } = await start(['-t', 'web', '--ssh-config', config, '--calls', '2', '--format', 'json']).ended
+    expect(code, stderr).toBe(0)
+    const value = valueOf(stdout)
+    expect(value.left_out.map(({ contender, reason }) => [contender, reason])).toEqual([['ssh2', 'the configuration asks for proxycommand']])
+    expect(value.not_counted).toBe('the configuration asks for proxycommand')
+    expect(value.results).toHaveLength(12)
+    expect(existsSync(join(place, 'shared'))).toBe(false)
   }, 60_000)
 
   test('without a target it measures on a server of its own, which is gone afterwards', async () => {

@@ -46,6 +46,9 @@ describe('a hop that is not there', () => {
       expectNamed(error, ['local', error.path[1] as string])
     }
     expect(() => connecting.spawn('id')).toThrow(expect.objectContaining({ code: 'link-lost' }) as Error)
+    // What is behind such a one hears the same.
+    const behind = await failure(ramet.connect('docker:web', { via: connecting }))
+    expect(behind).toMatchObject({ code: 'link-lost', outcome: 'not-sent', path: ['local', 'sudo:root', 'docker:web'] })
     // Of thirty that were asked for together none keeps the others from being asked for.
     const settled = await Promise.allSettled(Array.from({ length: 30 }, () => hop.connect('local:', { fresh: true })))
     expect(settled.map(({ status }) => status)).toEqual(Array(30).fill('rejected'))

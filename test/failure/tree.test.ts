@@ -91,15 +91,15 @@ function booting(): number[] {
 interface Work {
   name: Name
   ends: Promise<unknown>[]
-  child: RemoteChild | undefined
+  children: RemoteChild[]
 }
 
 const WORK: Record<'idle' | 'calling' | 'streaming', (name: Name) => Work> = {
-  idle: (name) => ({ name, ends: [], child: undefined }),
+  idle: (name) => ({ name, ends: [], children: [] }),
   calling(name) {
     const child = tree[name].spawn(`sleep 600; : ${dir}`)
     const ends = [tree[name].call(() => new Promise(() => {})), tree[name].exec(`sleep 601; : ${dir}`), child.exited]
-    return { name, ends, child }
+    return { name, ends, children: [child] }
   },
   streaming(name) {
     const child = tree[name].spawn(`while :; do printf %04096d 0; sleep 0.02; done; : ${dir}`)
@@ -119,7 +119,7 @@ const WORK: Record<'idle' | 'calling' | 'streaming', (name: Name) => Work> = {
     const upload = new Promise((_, reject) => {
       up.stdin.write(Buffer.alloc(3_000_000), (error) => reject(error ?? new Error('it was taken')))
     })
-    return { name, ends: [read(), items(), upload, child.exited, up.exited], child }
+    return { name, ends: [read(), items(), upload, child.exited, up.exited], children: [child, up] }
   },
 }
 
@@ -134,12 +134,10 @@ describe.each(Object.entries(EVENTS))('%s', (event, { signal, keepalive }) => {
       let early = false
       const spared = work.filter(({ name }) => !isAtOrBelow(name, victim)).flatMap(({ ends }) => ends)
       for (const end of spared) end.then(() => (early = true), () => (early = true))
-      const commands = await Promise.all(work.map(async ({ name, child }) => [name, await child?.pid] as const))
-      const begun = commands.flatMap(([name, pid]) => (pid === undefined ? [] : [{ name, pid }]))
+      const begun = await Promise.all(work.flatMap(({ name, children }) => children.map(async (child) => ({ name, pid: await child.pid }))))
+      await Promise.all(NAMES.map((name) => tree[name].exec('true')))
       // Those of the victim itself have no supervisor any more.
-      for (const name of [victim]) orphans.push(...begun.filter((each) => each.name === name).map(({ pid }) => pid))
-      const running = withText(dir).filter((line) => / sleep 60/.test(line)).map((line) => Number.parseInt(line))
-      orphans.push(...running)
+      orphans.push(...withText(dir).map((line) => Number.parseInt(line)))
 
       process.kill(pids[victim], signal)
 

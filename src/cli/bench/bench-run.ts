@@ -175,7 +175,7 @@ export class BenchRun {
       this.#report.notes.push(`At most ${atOnce} calls at once, because of ${why}: ${names.join('; ')}.`)
     }
     say(visible([
-      `ramet bench on ${target}: ${taking.length} ways, ${plural(calls, 'call')} of each kind by each, ${concurrency} at once, in turn in ${plural(rounds, 'round')}; at most ${duration(this.#maxTime)}`,
+      `ramet bench measures ${target} in ${taking.length} ways, ${plural(calls, 'call')} of each kind by each, ${concurrency} at once, in turn in ${plural(rounds, 'round')}; at most ${duration(this.#maxTime)}`,
       ...taking.map(({ label, what }) => `  ${label.padEnd(wide)}  ${what}`),
       ...entries.filter(({ leftOut }) => leftOut !== undefined).map(({ label, leftOut }) => `  ${label.padEnd(wide)}  left out: ${leftOut}`),
       ...KINDS.map((kind) => `  the ${kind}: ${this.#work.describe(kind)}`),

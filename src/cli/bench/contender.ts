@@ -47,7 +47,7 @@ export interface Wire {
   /** Segments of at most 1,448 bytes; acknowledgements alone are not among them. */
   packetsOut: number
   packetsIn: number
-  /** Times that we had to wait for an answer: turns from out to in, and one for each TCP handshake. */
+  /** Times that an answer had to be waited for before anything else could happen, one for each TCP handshake among them. */
   roundTrips: number
 }
 

@@ -3,14 +3,14 @@ import type { Server, Socket } from 'node:net'
 import type { Door, Wire } from './contender.ts'
 
 /**
- * Milliseconds that bytes are held in each direction. Packets that leave together then arrive together, and what one answers is not
- * mixed up with what did not wait for it: turns of direction are round trips, also to a target that is as near as loopback.
+ * Milliseconds that bytes are held in each direction. What comes back while ours are still held can be no answer to them: that tells
+ * round trips from packets that only follow one another, also with a target that is as near as loopback.
  */
-const HOLD = 4
+const HOLD = 15
 /** Bytes of a TCP segment on Ethernet, with timestamps. */
 const SEGMENT = 1448
 /** Milliseconds without a byte after which a call's traffic is over. */
-const QUIET = 20
+const QUIET = 2 * HOLD + 10
 /** Times that quiet is waited for. */
 const PATIENCE = 25
 
@@ -75,26 +75,35 @@ export class CountingRelay {
     far.once('connect', () => this.handshakes.push(performance.now() - from))
     counts.connections++
     counts.roundTrips++
-    let waiting = false
+    // How many answers had to be waited for until the bytes that each side has got by now could be sent.
+    let [there, here] = [0, 0]
     this.#pass(near, far, (length) => {
       counts.bytesOut += length
       counts.packetsOut += Math.ceil(length / SEGMENT)
-      waiting = true
+      const sent = here
+      return () => {
+        there = Math.max(there, sent + 1)
+      }
     })
     this.#pass(far, near, (length) => {
       counts.bytesIn += length
       counts.packetsIn += Math.ceil(length / SEGMENT)
-      if (waiting) counts.roundTrips++
-      waiting = false
+      const answer = there
+      return () => {
+        counts.roundTrips += Math.max(0, answer - here)
+        here = Math.max(here, answer)
+      }
     })
   }
 
-  #pass(from: Socket, to: Socket, count: (length: number) => void): void {
+  /** `passing` hears of bytes that come, and gives what is to be done when they leave. */
+  #pass(from: Socket, to: Socket, passing: (length: number) => () => void): void {
     this.#sockets.add(from)
     from.on('data', (bytes: Buffer) => {
-      count(bytes.length)
+      const leave = passing(bytes.length)
       // Timers of one length fire in the order in which they were set.
       setTimeout(() => {
+        leave()
         if (!to.destroyed && !to.write(bytes)) from.pause()
       }, HOLD)
     })

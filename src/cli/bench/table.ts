@@ -49,7 +49,7 @@ export function remarks(report: Report, figures: readonly Figures[]): string[] {
   const { leftOut, rtt, uncounted, ending, maxTime, counted } = report
   const lines: string[] = []
   if (rtt.tcp !== undefined) lines.push(`One round trip to the target takes ${shortTime(rtt.tcp)} (TCP handshake); the floor is what a call's round trips take at that.`)
-  if (rtt.ping !== undefined) lines.push(`A ping through ramet takes ${shortTime(rtt.ping)}: SSH, the program there and back.`)
+  if (rtt.ping !== undefined) lines.push(`A ping through ramet takes ${shortTime(rtt.ping)}: what lies between and the program there included.`)
   if (uncounted !== undefined) lines.push(`Bytes, packets, connections and round trips were not counted: ${uncounted}.`)
   const openings = figures.filter(({ id, opening }, index) => opening !== undefined && figures.findIndex((other) => other.id === id) === index)
   if (openings.length > 0) {

@@ -105,7 +105,7 @@ describe('the table', () => {
     })
     expect(remarks(full, figuresOf(full))).toEqual([
       "One round trip to the target takes 10.0 ms (TCP handshake); the floor is what a call's round trips take at that.",
-      'A ping through ramet takes 10.4 ms: SSH, the program there and back.',
+      'A ping through ramet takes 10.4 ms: what lies between and the program there included.',
       'Bytes, packets, connections and round trips were not counted: the target is behind a hop (--via).',
       "CPU is this process's alone (>): this system does not tell what child processes spend.",
       'ramet, warm, command: 2 calls failed: lost',
