@@ -121,7 +121,6 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     expect(of('ramet-warm').per_call!.bytes_out + of('ramet-warm').per_call!.bytes_in).toBeLessThan(400)
     expect(of('ssh').per_call!.round_trips).toBeGreaterThan(of('ramet-cold').per_call!.round_trips)
     expect(of('ssh').cpu_ms.children).toBeGreaterThan(0)
-    if (process.env['SHOW'] !== undefined) console.log(results.map((one) => [one.contender, one.kind, one.p50_ms, JSON.stringify(one.per_call), JSON.stringify(one.opening)].join(' ')).join('\n'))
     expect(rtt.tcp).toBeGreaterThan(0)
     expect(rtt.ping).toBeGreaterThan(0)
     const drawn = readFileSync(picture, 'utf8')

@@ -47,7 +47,7 @@ export interface Wire {
   /** Segments of at most 1,448 bytes; acknowledgements alone are not among them. */
   packetsOut: number
   packetsIn: number
-  /** Times that an answer had to be waited for before anything else could happen, one for each TCP handshake among them. */
+  /** Times that an answer had to be waited for before anything else could happen, one for each TCP handshake among them; of a call: until its result. */
   roundTrips: number
 }
 

@@ -55,8 +55,15 @@ async function countOne(entry: Entry, kinds: readonly Kind[], contender: Contend
     if (!entry.fresh) await contender.call(kind, stop)
     const first = await relay.since(warm)
     const before = { ...relay.counts }
-    for (let turn = 0; turn < CALLS; turn++) await (await contender.call(kind, stop))?.()
-    const each = divided(await relay.since(before), CALLS)
+    let roundTrips = 0
+    for (let turn = 0; turn < CALLS; turn++) {
+      const already = relay.counts.roundTrips
+      const end = await contender.call(kind, stop)
+      // Nobody waits for a goodbye.
+      roundTrips += relay.counts.roundTrips - already
+      await end?.()
+    }
+    const each = { ...divided(await relay.since(before), CALLS), roundTrips: roundTrips / CALLS }
     found.calls[kind] = each
     if (!entry.fresh) found.opening = combine(found.opening, combine(first, each, -1), 1)
   }
