@@ -10,6 +10,9 @@ import type { Library } from './library.ts'
 /** Contexts named in one OPEN at most: with their channels they fit a frame beside the largest message. */
 const MOST = 2000
 
+/** Bytes that may wait at a link's pipe while what is sent now leaves without waiting for anything: half of what a link hands it ahead. */
+const PROMPT = 32 * 1024
+
 interface Opening {
   channel: Channel
   message: Uint8Array
@@ -89,8 +92,9 @@ export class Together {
 
   private send(link: Link, set: Opening[]): void {
     const { message, fin, user, channel } = set[0] as Opening
-    // One context alone may be a leaf, which knows nothing of this.
-    if (set.every((opening) => opening.channel.peer === channel.peer) || message.length > MAX_INLINE) {
+    // One context alone may be a leaf, which knows nothing of this. And what has to wait for the pipe can be taken back one by one only:
+    // a RESET goes ahead of what waits.
+    if (set.every((opening) => opening.channel.peer === channel.peer) || message.length > MAX_INLINE || link.queued > PROMPT) {
       for (const opening of set) if (opening.channel.state !== 'closed') opening.channel.open(opening.message, opening.fin)
       return
     }
