@@ -380,7 +380,7 @@ describe.skipIf(!haveSshd)('jump: TCP through machines that are not trusted', ()
     }, 30_000)
 
     test('a bastion that only OpenSSH can reach is left to OpenSSH, with all that is behind it', async () => {
-      const relay = `ProxyCommand bash -c 'exec 3<>/dev/tcp/127.0.0.1/${gate.port}; cat <&3 & p=$!; cat >&3; kill $p'`
+      const relay = `ProxyCommand bash -c 'trap "" HUP; exec 3<>/dev/tcp/127.0.0.1/${gate.port}; cat <&3 & p=$!; cat >&3; kill $p'`
       const sshConfig = config(...host('bastion', gate, relay), ...host('web', web, 'ProxyJump bastion'))
       await works(await ramet.connect('web', { sshConfig }))
       expect(transport()).toBe('openssh')

@@ -81,7 +81,7 @@ describe.skipIf(!haveSshd)('SSH as people have it', () => {
 
     test('a ProxyCommand is met by the system\'s ssh, without being asked for', async () => {
       // It ends with ssh: a proxy that kept its side open would keep the server's session.
-      const sshConfig = config('Host web', ...login(), `  ProxyCommand bash -c 'exec 3<>/dev/tcp/127.0.0.1/${server.port}; cat <&3 & p=$!; cat >&3; kill $p'`, '  HostKeyAlias [127.0.0.1]:' + server.port)
+      const sshConfig = config('Host web', ...login(), `  ProxyCommand bash -c 'trap "" HUP; exec 3<>/dev/tcp/127.0.0.1/${server.port}; cat <&3 & p=$!; cat >&3; kill $p'`, '  HostKeyAlias [127.0.0.1]:' + server.port)
       expect(await works('web', { sshConfig })).toBe('openssh')
       const error = await failure(ramet.connect('web', { sshConfig, transport: 'ssh2' }))
       expect(error).toMatchObject({ code: 'config-invalid', outcome: 'not-sent', path: ['web'] })
