@@ -2,8 +2,10 @@ import { readFile, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { systemClock } from '../base/clock.ts'
+import { sentFiles } from '../controller/code-graph.ts'
 import { FILE_LIMIT } from './desk.ts'
 import type { Desk, StopSignal } from './desk.ts'
+import { controllingTerminal, readHidden } from './hidden-input.ts'
 import { StreamSink } from './sink.ts'
 import { usageError } from './usage-error.ts'
 
@@ -38,7 +40,7 @@ export function realDesk(): Desk {
       return new Controller({ logger, ...(prompt === undefined ? {} : { prompt }) })
     },
     async listFiles(file) {
-      const [{ Bundler }, { sentFiles }] = await Promise.all([import('../controller/bundler.ts'), import('../controller/code-graph.ts')])
+      const { Bundler } = await import('../controller/bundler.ts')
       const bundler = new Bundler()
       try {
         return sentFiles(await bundler.load(file))
@@ -62,7 +64,6 @@ async function readStdin(): Promise<Buffer> {
 }
 
 async function askHidden(text: string, signal: AbortSignal): Promise<string> {
-  const { controllingTerminal, readHidden } = await import('./hidden-input.ts')
   // A terminal without echo makes no signal of ^C; this takes the way of one that does.
   return readHidden(controllingTerminal(), text, signal, () => process.kill(process.pid, 'SIGINT'))
 }

@@ -4,6 +4,8 @@ import type { ConnectOptions } from './api.ts'
 import type { HopWay } from './hop-way.ts'
 import { readHopQuestion } from './hop-question.ts'
 import type { ReachContext } from './reach-context.ts'
+import { hopWayByOpenssh } from './reach-hop-openssh.ts'
+import { hopWayBySsh2 } from './reach-hop-ssh.ts'
 import { passwordSource } from './reach-spawned.ts'
 
 /** What a hop is asked to open for a target's address, and who answers its questions. */
@@ -11,14 +13,8 @@ export async function hopWay(address: TargetAddress, options: ConnectOptions, co
   if (options.jump !== undefined) {
     throw refused('config-invalid', context, 'jump and via exclude each other', 'Jump to the first host, and go on via its context.')
   }
-  if (address.kind === 'ssh' && options.transport === 'openssh') {
-    const { hopWayByOpenssh } = await import('./reach-hop-openssh.ts')
-    return hopWayByOpenssh(address, options, context)
-  }
-  if (address.kind === 'ssh') {
-    const { hopWayBySsh2 } = await import('./reach-hop-ssh.ts')
-    return hopWayBySsh2(address, options, context)
-  }
+  if (address.kind === 'ssh' && options.transport === 'openssh') return hopWayByOpenssh(address, options, context)
+  if (address.kind === 'ssh') return hopWayBySsh2(address, options, context)
   // One password, one attempt: a hop that asks again gets none.
   let source = address.kind === 'become' ? passwordSource(options, context) : undefined
   const answer = async (message: unknown): Promise<unknown> => {

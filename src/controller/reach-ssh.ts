@@ -1,3 +1,4 @@
+import { connectOpenssh } from '../connect/openssh.ts'
 import { jumpArgument, jumpHosts, jumpRoute, withJump } from '../connect/jump-route.ts'
 import { resolveSshConfig, type SshConfig } from '../connect/ssh-config.ts'
 import type { TargetAddress } from '../connect/target.ts'
@@ -55,7 +56,6 @@ async function openssh(address: SshAddress, options: ConnectOptions, context: Re
       hint: "Use hostKeys: 'enforce', 'accept' or 'ignore', or transport ssh2.",
     })
   }
-  const { connectOpenssh } = await import('../connect/openssh.ts')
   const { clock, signal, name } = context
   const commands = options.runtime === 'raw'
   return connectOpenssh({ commands, host: address.host, port: address.port, user: address.user, name, configFile: sshConfig, identityFile, knownHosts, hostKeys, jump: jump === undefined ? undefined : jumpArgument(jump), timeout: 0, signal, clock })

@@ -12,7 +12,7 @@ export async function loginBySsh2(
   config: SshConfig, options: ConnectOptions, context: ReachContext, through?: Pick<Ssh2Options, 'dial' | 'waits'>,
 ): Promise<Connection> {
   const early = through === undefined ? dialNow(config, context) : undefined
-  const needed = Promise.all([import('../connect/ssh2.ts'), sshLogin(config, options, context)])
+  const needed = Promise.all([import('../connect/ssh2-client-side.ts'), sshLogin(config, options, context)])
   needed.catch(() => early?.drop())
   const [{ connectSsh2 }, login] = await needed
   const { host, port, user, keys, password, prompt, problems, verifyHostKey, hostKeyAlgorithms, kex, cipher, hmac } = login

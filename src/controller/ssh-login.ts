@@ -37,7 +37,7 @@ export interface SshLogin {
 
 /** Reads known_hosts and keys for the host of a configuration. `throughHop`: another machine will show us its host key. */
 export async function sshLogin(config: SshConfig, options: ConnectOptions, context: LoginContext, throughHop = false): Promise<SshLogin> {
-  const { loginKeys } = await import('../connect/ssh2-identities.ts')
+  const { loginKeys } = await import('../connect/ssh2-client-side.ts')
   const prompt = promptFor(options, context)
   const given = options.identityFile === undefined ? undefined : [options.identityFile].flat()
   const [known, login] = await Promise.all([
