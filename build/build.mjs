@@ -8,6 +8,7 @@ import { buildBench, buildExample } from './bench.mjs'
 import { buildLibrary } from './library.mjs'
 import { writeLicences } from './licences.mjs'
 import { dist } from './paths.mjs'
+import { writePacks } from './packs.mjs'
 import { buildModules, buildStub } from './remote.mjs'
 import { kib } from './text.mjs'
 import { buildTypes } from './types.mjs'
@@ -22,6 +23,7 @@ const parts = {
   },
   async modules() {
     const modules = await buildModules()
+    await writePacks()
     return modules.map(({ file, bytes }) => `${file} ${kib(bytes)}`).join(', ')
   },
   async library() {

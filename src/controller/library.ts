@@ -1,7 +1,8 @@
-import { type CodeLink, type Offer, packTexts } from '../router/code-link.ts'
+import { type CodeLink, type Offer, packTexts, QUICK } from '../router/code-link.ts'
 import { RametError } from '../router/errors.ts'
 import { MAX_QUEUED } from '../router/protocol.ts'
 import type { CodeGraph, CodeModule } from './code-graph.ts'
+import { readyPack } from './stub-image.ts'
 import { indexSources, lookupIn, type Source, type SourceLookup } from './stacks.ts'
 
 /** A graph with the numbers that its modules have in this tree. */
@@ -66,7 +67,7 @@ export class Library {
     const { path, queued } = code.link
     if (queued > MAX_QUEUED) throw new RametError('overflow', `${path.join(' > ')} asks for code and takes none`, { path })
     // Not compressed: whoever asks over and over must not keep us busy.
-    code.push(hashes, packTexts(this.textsOf(hashes), false))
+    code.push(hashes, packTexts(this.textsOf(hashes), 0))
     return true
   }
 
@@ -74,7 +75,7 @@ export class Library {
   private pack(hashes: readonly string[]): Uint8Array {
     const key = hashes.join()
     if (this.lastPack?.hashes !== key) {
-      this.lastPack = { hashes: key, pack: packTexts(this.textsOf(hashes), true) }
+      this.lastPack = { hashes: key, pack: readyPack(key) ?? packTexts(this.textsOf(hashes), QUICK) }
     }
     return this.lastPack.pack
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import type { CodeGraph } from './code-graph.ts'
 
 // Run from its sources (tests), the project keeps what it built beside them.
@@ -33,6 +33,12 @@ export function ownModule(name: string): CodeGraph {
     own.set(name, graph)
   }
   return graph
+}
+
+/** The push that holds these modules of ours, as the build made it; undefined for any other. `hashes`: joined by commas. */
+export function readyPack(hashes: string): Uint8Array | undefined {
+  const file = new URL(`modules/${createHash('sha256').update(hashes).digest('hex').slice(0, 32)}.pack`, DIST)
+  return existsSync(file) ? readFileSync(file) : undefined
 }
 
 let packageVersion: string | undefined

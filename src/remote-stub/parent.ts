@@ -1,6 +1,6 @@
 import type { HopRequest } from '../connect/hop.ts'
 import type { ServiceChannel } from '../modules/service.ts'
-import { decodeOffer, packTexts } from '../router/code-link.ts'
+import { decodeOffer, packTexts, QUICK } from '../router/code-link.ts'
 import { decode } from '../router/codec.ts'
 import { RametError } from '../router/errors.ts'
 import { readSeveral, writeSeveral, type Several } from '../router/fan-out.ts'
@@ -84,10 +84,10 @@ export class Parent implements Below, ChildHome {
 
   pack(hashes: readonly string[], again: boolean): Uint8Array {
     // A child that asks over and over must not keep us busy: compressing takes far longer than asking.
-    if (again) return packTexts(this.textsOf(hashes), false)
+    if (again) return packTexts(this.textsOf(hashes), 0)
     const key = hashes.join()
     // Fifty children that are offered the same get the same pack, compressed once.
-    if (this.lastPack?.key !== key) this.lastPack = { key, pack: packTexts(this.textsOf(hashes), true) }
+    if (this.lastPack?.key !== key) this.lastPack = { key, pack: packTexts(this.textsOf(hashes), QUICK) }
     return this.lastPack.pack
   }
 

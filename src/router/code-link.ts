@@ -18,12 +18,18 @@ export interface Offer {
   imports: [specifier: string, number: number][]
 }
 
-/** Texts packed for one push. Compressing pays from a few hundred bytes on; to a Worker it never does. */
-export function packTexts(texts: readonly Uint8Array[], compress: boolean): Uint8Array {
+/** Of brotli: what is compressed while somebody waits for it. */
+export const QUICK = 5
+
+/**
+ * Texts packed for one push, by brotli of this quality (1 to 11), or as they are (0). Compressing pays from a few hundred bytes on;
+ * to a Worker it never does.
+ */
+export function packTexts(texts: readonly Uint8Array[], quality: number): Uint8Array {
   const plain = encode(texts)
-  const body = compress ? brotliCompressSync(plain, { params: { [constants.BROTLI_PARAM_QUALITY]: 5, [constants.BROTLI_PARAM_LGWIN]: 20 } }) : plain
+  const body = quality ? brotliCompressSync(plain, { params: { [constants.BROTLI_PARAM_QUALITY]: quality, [constants.BROTLI_PARAM_LGWIN]: 20 } }) : plain
   const pack = new Uint8Array(1 + body.length)
-  pack[0] = compress ? PACK.BROTLI : PACK.STORED
+  pack[0] = quality ? PACK.BROTLI : PACK.STORED
   pack.set(body, 1)
   return pack
 }

@@ -5,7 +5,7 @@ import type { Worker } from 'node:worker_threads'
 import type { ToMain } from '../../src/remote-stub/lane.ts'
 import { Stub } from '../../src/remote-stub/stub.ts'
 import { hashOf } from '../../src/router/code-cache.ts'
-import { CodeLink, decodeNeed, packTexts } from '../../src/router/code-link.ts'
+import { CodeLink, decodeNeed, packTexts, QUICK } from '../../src/router/code-link.ts'
 import { type CallRequest, PendingCall } from '../../src/router/call.ts'
 import { encode } from '../../src/router/codec.ts'
 import { errorFromWire } from '../../src/router/errors-wire.ts'
@@ -63,7 +63,7 @@ export class StubPair {
     const entry = ++this.modules
     this.code.offer({ dsts: [CHILD], user, offers: [{ number: entry, hash, name: `m${entry}.js`, imports }], pushed: new Set(pushed) })
     const push = (): void => {
-      if (pushed.length > 0) this.code.push(pushed, packTexts([bytes], true))
+      if (pushed.length > 0) this.code.push(pushed, packTexts([bytes], QUICK))
     }
     if (!later) push()
     return { entry, push }
@@ -88,7 +88,7 @@ export class StubPair {
     if (frame.type !== TYPE.NEED) return
     const hashes = decodeNeed(frame.payload)
     this.needed.push(...hashes)
-    this.code.push(hashes, packTexts(hashes.map((hash) => this.texts.get(hash) as Uint8Array), true))
+    this.code.push(hashes, packTexts(hashes.map((hash) => this.texts.get(hash) as Uint8Array), QUICK))
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { hashOf } from '../../src/router/code-cache.ts'
-import { packTexts } from '../../src/router/code-link.ts'
+import { packTexts, QUICK } from '../../src/router/code-link.ts'
 import { decode, encode } from '../../src/router/codec.ts'
 import { OPEN_KIND } from '../../src/router/protocol.ts'
 import { StubPair, until } from '../remote-stub/stub-pair.ts'
@@ -27,7 +27,7 @@ describe('a module whose text was altered on the way', () => {
   it.each([['in the Worker', true], ['on the main thread', false]])('is not run %s: the context says why, and ends, and the call with it', async (_where, user) => {
     const { pair, records } = altered(user)
     const call = pair.call(1, 'run', [], { user }).catch((error: unknown) => error)
-    pair.code.push(['x'], packTexts([Buffer.from('exports.run = () => "forged"')], true))
+    pair.code.push(['x'], packTexts([Buffer.from('exports.run = () => "forged"')], QUICK))
     await until(() => records.length > 0)
     expect(records[0]?.slice(1, 4)).toEqual([50, 'ramet', 'code was altered on its way here'])
     pair.clock.advance(100)
@@ -40,7 +40,7 @@ describe('a module whose text was altered on the way', () => {
   it('is run when it is the one that was announced', async () => {
     const { pair, records, honest } = altered(false)
     const call = pair.call(1, 'run', [], { user: false })
-    pair.code.push([hashOf(honest)], packTexts([honest], false))
+    pair.code.push([hashOf(honest)], packTexts([honest], 0))
     expect(await call).toBe(1)
     expect([records, pair.exits]).toEqual([[], []])
     await pair.close()
@@ -49,7 +49,7 @@ describe('a module whose text was altered on the way', () => {
   it('is kept under its own name by whoever receives it, so it is never taken for another', () => {
     const { pair, honest } = altered(false)
     const forged = randomBytes(50)
-    pair.code.push(['x'], packTexts([forged], false))
+    pair.code.push(['x'], packTexts([forged], 0))
     void until(() => pair.stub.texts.has(hashOf(forged)))
     expect(pair.stub.texts.has(hashOf(honest))).toBe(false)
     pair.root.close()
