@@ -2,7 +2,7 @@ import { chmod, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { readFileSync } from 'node:fs'
 import { build } from 'esbuild'
 import { dist, root, source } from './paths.mjs'
-import { noDirectory, pooledPadding, withoutAddons } from './ssh2.mjs'
+import { noDirectory, ssh2Plugins } from './ssh2.mjs'
 
 const manifest = JSON.parse(readFileSync(root + 'package.json', 'utf8'))
 
@@ -33,7 +33,7 @@ const common = {
   minifyWhitespace: true,
   minifySyntax: true,
   lineLimit: 160,
-  plugins: [withoutAddons, pooledPadding],
+  plugins: ssh2Plugins(),
   define: noDirectory,
   logLevel: 'warning',
 }

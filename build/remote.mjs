@@ -6,7 +6,7 @@ import { writeWhole } from './files.mjs'
 import { lazyModules } from './lazy.mjs'
 import { dist, root, source } from './paths.mjs'
 import { privateNames } from './private-names.mjs'
-import { noDirectory, pooledPadding, withoutAddons, withoutKeyFiles } from './ssh2.mjs'
+import { noDirectory, ssh2Plugins, withoutKeyFiles } from './ssh2.mjs'
 import { assertAscii } from './text.mjs'
 
 /** What every boot sends before HELLO: the launch line and the compressed stub together. */
@@ -110,7 +110,7 @@ const besideParent = {
 const hopWays = {
   ...remoteModule,
   entryPoints: ['ssh2', 'openssh', 'spawned'].map(name => ({ in: `${source}remote-stub/hop-${name}.ts`, out: name })),
-  plugins: [withoutAddons, withoutKeyFiles, pooledPadding, besideParent],
+  plugins: [...ssh2Plugins(), withoutKeyFiles, besideParent],
   define: noDirectory,
   write: false,
 }

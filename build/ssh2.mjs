@@ -1,5 +1,10 @@
+import { readFile } from 'node:fs/promises'
+
+/** ssh2 as ramet bundles it, for the controller and for hops. */
+export const ssh2Plugins = () => [withoutAddons, pooledPadding, quickStart]
+
 /** ssh2 looks for two native addons and does without them when they are missing: they always are. */
-export const withoutAddons = {
+const withoutAddons = {
   name: 'without-addons',
   setup(build) {
     build.onResolve({ filter: /^cpu-features$|\.node$/ }, args => ({ path: args.path, namespace: 'addon' }))
@@ -41,10 +46,73 @@ module.exports = Object.create(crypto, {
 })
 `
 
-export const pooledPadding = {
+const pooledPadding = {
   name: 'pooled-padding',
   setup(build) {
     build.onResolve({ filter: /^crypto$/ }, ({ path, importer }) => /ssh2[\\/]lib[\\/]protocol[\\/]crypto\.js$/.test(importer) ? { path, namespace: 'padding' } : undefined)
     build.onLoad({ filter: /.*/, namespace: 'padding' }, () => ({ contents: pooledRandom }))
   },
+}
+
+/**
+ * ssh2 starts with two things that take a quarter of its start, whether they are needed or not: it makes a signature to see
+ * whether Node can (a key pair tells as much), and compiles poly1305 for the one cipher that no server needs that has AES.
+ */
+const quickStart = {
+  name: 'quick-start',
+  setup(build) {
+    build.onLoad({ filter: /ssh2[\\/]lib[\\/]protocol[\\/]constants\.js$/ }, async ({ path }) => {
+      return { contents: replaced(await readFile(path, 'utf8'), /const eddsaSupported = \(\(\) => \{[^]*?\n\}\)\(\);/, () => `const eddsaSupported = ${eddsaSupported}();`, path) }
+    })
+    build.onLoad({ filter: /ssh2[\\/]lib[\\/]protocol[\\/]crypto[\\/]poly1305\.js$/ }, async ({ path }) => {
+      let wasm
+      const text = replaced(await readFile(path, 'utf8'), /base64,([A-Za-z0-9+/=]{1000,})/, (_, found) => (wasm = found, 'base64,'), path)
+      return { contents: latePoly1305(text, wasm) }
+    })
+  },
+}
+
+const eddsaSupported = `(() => {
+  try {
+    return crypto.generateKeyPairSync('ed25519').publicKey.asymmetricKeyType === 'ed25519'
+  } catch (error) {
+    return false
+  }
+})`
+
+/** What ssh2 asks of its poly1305 at once is answered without it; the module is made by the first packet that has to be authenticated. */
+const latePoly1305 = (text, wasm) => `
+const factory = { exports: {} }
+;(function (module, exports) {${text}})(factory, factory.exports)
+let made
+function poly1305() {
+  if (made === undefined) {
+    const instantiateWasm = (imports, done) => {
+      done(new WebAssembly.Instance(new WebAssembly.Module(Buffer.from('${wasm}', 'base64')), imports))
+      return {}
+    }
+    made = { instantiateWasm }
+    factory.exports(made)
+  }
+  return made
+}
+module.exports = () => Promise.resolve({
+  // Where the result goes: 16 bytes that the module leaves free, its data begins at 1024.
+  _malloc: () => 16,
+  get HEAPU8() {
+    return poly1305().HEAPU8
+  },
+  cwrap: (...signature) => {
+    let own
+    return (...args) => {
+      if (own === undefined) own = poly1305().cwrap(...signature)
+      return own(...args)
+    }
+  },
+})
+`
+
+function replaced(text, pattern, by, path) {
+  if (!pattern.test(text)) throw new Error(`${path} is not what the build expects`)
+  return text.replace(pattern, by)
 }

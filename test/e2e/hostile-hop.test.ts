@@ -10,11 +10,11 @@ import { type TestServer, haveSshd, startSshd } from '../helpers/sshd.ts'
 
 /** From now on hops of this process run the hostile module in place of ours, as if somebody there had changed it. */
 async function takeOver(trick: 'elsewhere' | 'ask-again', otherPort: number): Promise<void> {
-  const { noDirectory, withoutAddons, withoutKeyFiles } = await import(new URL('../../build/ssh2.mjs', import.meta.url).href) as
-    { noDirectory: Record<string, string>; withoutAddons: Plugin; withoutKeyFiles: Plugin }
+  const { noDirectory, ssh2Plugins, withoutKeyFiles } = await import(new URL('../../build/ssh2.mjs', import.meta.url).href) as
+    { noDirectory: Record<string, string>; ssh2Plugins: () => Plugin[]; withoutKeyFiles: Plugin }
   const { outputFiles } = await build({
     entryPoints: ['test/fixtures/modules/hostile-hop.ts'], bundle: true, write: false, format: 'cjs', platform: 'node', target: 'es2019', logLevel: 'error',
-    plugins: [withoutAddons, withoutKeyFiles], define: { ...noDirectory, OTHER_PORT: String(otherPort), TRICK: JSON.stringify(trick) },
+    plugins: [...ssh2Plugins(), withoutKeyFiles], define: { ...noDirectory, OTHER_PORT: String(otherPort), TRICK: JSON.stringify(trick) },
   })
   const text = outputFiles[0]?.text ?? ''
   const hash = createHash('sha256').update(text).digest('hex')
