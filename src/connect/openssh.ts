@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
+import { withinTime } from '../base/within-time.ts'
 import { RametError, type ErrorCode, type Stage } from '../router/errors.ts'
 import { failedProcess } from './failed-process.ts'
 import { ramDirectory, removeDirectory } from './ram-directory.ts'
@@ -50,6 +51,8 @@ export interface OpensshOptions {
 const PERSIST = 8
 /** Milliseconds for ssh to leave when asked to. */
 const LEAVE = 2000
+/** Milliseconds for ssh to end once the process has closed its output. */
+const ENDING = 500
 
 /** Length of a unix socket's path on the strictest system, less what ssh appends while it makes the socket. */
 const MAX_CONTROL_PATH = 104 - 18
@@ -139,12 +142,18 @@ class OpensshConnection implements Connection {
     this.stopWaiting()
     this.became.reject(new RametError('closed', `${this.name}: the connection was closed here`, {
       path: [this.name], outcome: 'unknown', hint: 'Open it again.' }))
-    this.closing = Promise.all([...this.processes].map((item) => item.destroy())).then(() => this.leave()).then(() => {
+    this.closing = Promise.all([...this.processes].map((item) => this.end(item))).then(() => this.leave()).then(() => {
       if (this.dir !== undefined) removeDirectory(this.dir)
       this.options.gone?.()
       for (const listener of this.listeners) listener()
     })
     return this.closing
+  }
+
+  /** ssh ends by itself once it has heard how the process ended; until then that may not be gone. */
+  private async end(started: SpawnedProcess): Promise<void> {
+    if (started.ending) await withinTime(started.exited, this.options.clock ?? systemClock, ENDING)
+    await started.destroy()
   }
 
   /** Ends the shared connection that ssh keeps in the background, if there is one. */

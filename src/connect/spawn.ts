@@ -81,6 +81,11 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
     })
   }
 
+  /** It runs, and has nothing more to say: it is about to end. */
+  get ending(): boolean {
+    return this.state === 'running' && this.stream?.ended === true
+  }
+
   get pending(): number {
     return this.stream?.pending ?? 0
   }

@@ -59,6 +59,8 @@ export class SshChannel implements Pipe, RemoteProcess {
   state: 'waiting' | 'ahead' | 'opening' | 'running' | 'closing' | 'closed' = 'waiting'
   readonly pipe: Pipe = this
   readonly exited: Promise<ProcessEnd>
+  /** Resolves when the server has said how the process ended, or that the channel is over. */
+  readonly reported = deferred<void>()
   /** Bytes delivered and bytes taken so far. */
   bytesIn = 0
   bytesOut = 0
@@ -254,9 +256,14 @@ export class SshChannel implements Pipe, RemoteProcess {
 
   request(type: string, wantReply: boolean, data: unknown): void {
     if (type === 'exit-status' && typeof data === 'number') this.result = { exitCode: data, signal: null }
-    else if (type === 'exit-signal') {
-      this.result = { exitCode: null, signal: `SIG${(data as { signal?: string }).signal ?? ''}` }
-    } else if (wantReply) this.owner.protocol()?.channelFailure(this.remote)
+    else if (type === 'exit-signal') this.result = { exitCode: null, signal: `SIG${(data as { signal?: string }).signal ?? ''}` }
+    else if (wantReply) return this.owner.protocol()?.channelFailure(this.remote)
+    if (this.result.exitCode !== null || this.result.signal !== null) this.reported.resolve()
+  }
+
+  /** The process has nothing more to say: it has ended or is about to. Of a connection onwards that says nothing. */
+  get ending(): boolean {
+    return this.remoteEnded && this.kind.start !== undefined
   }
 
   endOfFile(): void {
@@ -271,6 +278,7 @@ export class SshChannel implements Pipe, RemoteProcess {
     if (cause === undefined && this.state === 'running') this.sendClose()
     this.state = 'closed'
     this.cause = cause
+    this.reported.resolve()
     this.outgoing.clear()
     this.owner.gone(this)
     this.kind.over?.(cause)

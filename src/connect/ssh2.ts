@@ -1,6 +1,7 @@
 import { abortController } from '../base/abort.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
+import { withinTime } from '../base/within-time.ts'
 import { RametError, isRametError, type Stage } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
 import { ConnectTimer } from './connect-timer.ts'
@@ -13,6 +14,7 @@ import { type HostAuthority, HostKeyGate, type HostKeyVerifier } from './ssh2-ho
 import { type SshAlgorithms, cryptoReady, offeredAlgorithms } from './ssh2-protocol.ts'
 import type { Prompt } from './ssh2-secrets.ts'
 import { SshSession } from './ssh2-session.ts'
+import { dialLater, MAX_DIALS } from './ssh2-retry.ts'
 import { watchServer } from './ssh2-watch.ts'
 import type { Turn } from './pace.ts'
 import { dialTcp, type EarlyPipe } from './tcp.ts'
@@ -61,11 +63,8 @@ export interface Ssh2Options {
   random?: (() => number) | undefined
 }
 
-/** Tries for connections that end before the server has said who it is: nothing has happened on the target by then. */
-const MAX_DIALS = 6
-/** ms before the second try; doubled with each that follows, up to RETRY_MOST, and spread by half. */
-const RETRY_BASE = 300
-const RETRY_MOST = 2400
+/** ms for the server to say how a process ended that has closed its output. */
+const ENDING = 500
 
 /** Connects by ssh2. Errors come through `ready` and through the pipes of processes that were opened. */
 export function connectSsh2(options: Ssh2Options): Connection {
@@ -96,6 +95,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
   private readonly listeners: ((cause?: Error) => void)[] = []
   private failed: RametError | undefined
   private readonly gone_ = deferred<void>()
+  private closing: Promise<void> | undefined
   private readonly onAbort = (): void => this.fail(cancelled(this.name, this.stage, this.options.signal?.reason))
 
   constructor(options: Ssh2Options) {
@@ -147,8 +147,15 @@ class Ssh2Connection implements Connection, ChannelOwner {
   }
 
   close(): Promise<void> {
-    if (this.state !== 'closed') this.end(closedHere(this.name), undefined)
-    return this.gone_.promise
+    return (this.closing ??= this.leave())
+  }
+
+  /** A process that has closed its output may not be gone yet; whoever waits for us must not find it there. */
+  private async leave(): Promise<void> {
+    const ending = [...this.processes].filter((channel) => channel.ending)
+    if (this.state === 'open' && ending.length > 0) await withinTime(Promise.all(ending.map(({ reported }) => reported.promise)), this.clock, ENDING)
+    this.end(closedHere(this.name), undefined)
+    await this.gone_.promise
   }
 
   onClose(listener: (cause?: Error) => void): void {
@@ -267,17 +274,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
       void this.attempt()
       return
     }
-    const delay = Math.min(RETRY_MOST, RETRY_BASE * 2 ** (this.dials - 1)) * (0.5 + (this.options.random ?? Math.random)())
-    // The clock's timers let the process end; a connection that is being made must not.
-    const alive = setInterval(() => {}, 60_000)
-    const cancel = this.clock.after(delay, () => {
-      clearInterval(alive)
-      void this.attempt()
-    })
-    this.cancelRetry = () => {
-      clearInterval(alive)
-      cancel()
-    }
+    this.cancelRetry = dialLater(this.clock, this.dials, (this.options.random ?? Math.random)(), () => void this.attempt())
   }
 
   private end(reason: RametError, cause: RametError | undefined): void {

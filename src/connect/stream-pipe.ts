@@ -18,6 +18,8 @@ export class StreamPipe implements Pipe {
   /** Bytes delivered and bytes taken so far. */
   bytesIn = 0
   bytesOut = 0
+  /** Everything that the other side had to say is here. */
+  ended = false
   private readonly readable: Readable
   private readonly writable: Writable
   private sink: PipeSink | undefined
@@ -28,7 +30,6 @@ export class StreamPipe implements Pipe {
   private scheduled = false
   private full = false
   private writing: 'open' | 'ending' | 'ended' = 'open'
-  private ended = false
   private cause: Error | undefined
 
   constructor(readable: Readable, writable: Writable) {

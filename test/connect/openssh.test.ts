@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RametError } from '../../src/router/errors.ts'
 import { type OpensshOptions, connectOpenssh, failureOf } from '../../src/connect/openssh.ts'
 import type { Connection } from '../../src/connect/transport.ts'
+import { fakePrograms } from '../helpers/fake-program.ts'
 import { Collector } from '../helpers/process-io.ts'
 import { type TestServer, freePort, haveSshd, makeKey, startSshd } from '../helpers/sshd.ts'
 import { startTcp } from '../helpers/tcp.ts'
@@ -138,6 +139,23 @@ describe('openssh without a server', () => {
     }
     await connection.close()
     rmSync(dir, { recursive: true })
+  })
+
+  it('close lets ssh hear how a process ended that has closed its output, though not for ever', async () => {
+    using programs = fakePrograms()
+    programs.add('ssh', 'echo up; exec >&-; until [ -e $FAKE/go ]; do sleep 0.02; done; : >$FAKE/heard')
+    for (const goes of [true, false]) {
+      const clock = new TestClock()
+      const connection = connectOpenssh({ host: 'web1', program: join(programs.dir, 'ssh'), configFile: false, clock })
+      const io = new Collector(connection.open('true'))
+      await io.until(() => io.closed > 0)
+      const closing = connection.close()
+      if (goes) writeFileSync(join(programs.dir, 'go'), '')
+      else clock.advance(500)
+      await closing
+      expect(programs.file('heard') !== undefined).toBe(goes)
+      for (const name of ['go', 'heard']) rmSync(join(programs.dir, name), { force: true })
+    }
   })
 
   it('tells the command\'s failure from ssh\'s own, and shows no control characters', () => {

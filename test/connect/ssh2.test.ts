@@ -9,7 +9,7 @@ import { isEncryptedKey, lockedKey, privateKey } from '../../src/connect/ssh2-ke
 import { knownServer } from '../../src/connect/ssh2-session.ts'
 import type { Connection } from '../../src/connect/transport.ts'
 import { newKey } from '../helpers/new-key.ts'
-import { TestClock } from '../helpers/test-clock.ts'
+import { settle, TestClock } from '../helpers/test-clock.ts'
 import { Collector } from '../helpers/process-io.ts'
 import { type TestServer, freePort, haveSshd, makeKey, startSshd } from '../helpers/sshd.ts'
 import { type TcpServer, startRelay, startTcp } from '../helpers/tcp.ts'
@@ -474,6 +474,47 @@ describe('ssh2 and an odd server', () => {
     await io.until(() => io.closed > 0)
     expect(io.cause).toMatchObject({ code: 'host-key-changed', stage: 'host-key' })
     await connection.close()
+  })
+
+  it('close waits until the server has said how a process ended that has closed its output', async () => {
+    let channel: ssh2.ServerChannel | undefined
+    const server = new ssh2.Server({ hostKeys: [newKey()], ident: 'Odd_1.0' }, (connection) => {
+      connection.on('error', () => {})
+      connection.on('authentication', (context) => context.accept())
+      connection.on('session', (accept) => void accept().on('exec', (grant) => void (channel = grant())))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))
+    const clock = new TestClock()
+    const { port } = server.address() as { port: number }
+    const end = async (say: (channel: ssh2.ServerChannel) => void): Promise<void> => {
+      const connection = connectSsh2(options(port, { keys: [key()], clock }))
+      const started = connection.open('cat')
+      const io = new Collector(started)
+      await expect.poll(() => channel).toBeDefined()
+      const other = channel as ssh2.ServerChannel
+      channel = undefined
+      other.eof()
+      await io.until(() => io.closed > 0)
+      let ended = false
+      connection.onClose(() => (ended = true))
+      const closing = connection.close()
+      expect(connection.close()).toBe(closing)
+      await settle()
+      expect(ended).toBe(false)
+      say(other)
+      await closing
+      expect(ended).toBe(true)
+    }
+    // ssh2's own method sends nothing after an EOF.
+    type Inside = { outgoing: { id: number }; _client: { _protocol: { exitSignal(id: number, name: string, core: boolean, text: string): void } } }
+    await end((other) => {
+      const { outgoing, _client: client } = other as unknown as Inside
+      client._protocol.exitSignal(outgoing.id, 'KILL', false, '')
+    })
+    await end((other) => other.close())
+    // One that closes its output and lives on is not waited for.
+    await end(() => clock.advance(500))
+    await new Promise<void>((resolve) => server.close(() => resolve()))
   })
 
   it('reports a server that refuses the command', async () => {
