@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Context, Controller } from '../../src/controller/index.ts'
 import { failure, leakCheck, quietController, records } from '../helpers/e2e-lab.ts'
 import { haveSshd } from '../helpers/sshd.ts'
-import { alive, chain, expectGone, type Machines, pidOf, soon, startMachines } from '../helpers/tree-lab.ts'
+import { alive, chain, expectGone, type Machines, pidOf, soon, startMachines, withText } from '../helpers/tree-lab.ts'
 
 type Far = typeof import('../fixtures/tasks/far.ts')
 const far = new URL('../fixtures/tasks/far.ts', import.meta.url)
@@ -63,15 +63,18 @@ describe.skipIf(!haveSshd)('a tree over a real sshd', () => {
       const back = await deep.exec('cat; echo end >&2', { stdin: bytes, encoding: 'buffer' })
       expect(back.stdout.equals(bytes)).toBe(true)
       expect([back.stderr.toString(), back.exitCode]).toEqual(['end\n', 0])
-      const late = (await failure(deep.exec('echo begun; sleep 300', { timeout: 500 }))) as Awaited<ReturnType<typeof failure>> & { result: unknown }
+      // Sleeps of a length that nobody else's has.
+      const [first, second] = [`sleep ${1e6 + process.pid}`, `sleep ${2e6 + process.pid}`]
+      const running = (command: string): string[] => withText(command).filter((line) => line.replace(/^\d+ /, '') === command)
+      const late = (await failure(deep.exec(`echo begun; ${first}`, { timeout: 500 }))) as Awaited<ReturnType<typeof failure>> & { result: unknown }
       expect(late).toMatchObject({ code: 'timeout', path: deep.path, result: { stdout: 'begun\n' } })
       const abort = new AbortController()
-      const aborted = deep.exec('echo $$; sleep 301', { signal: abort.signal })
+      const aborted = deep.exec(`echo $$; ${second}`, { signal: abort.signal })
       const heard = failure(aborted)
-      await soon(async () => expect((await deep.exec('pgrep -f "^sleep 301"')).exitCode).toBe(0))
+      await soon(() => expect(running(second)).toHaveLength(1))
       abort.abort()
       expect(await heard).toMatchObject({ code: 'cancelled', path: deep.path })
-      await soon(async () => expect((await deep.exec('pgrep -f "^sleep 30[01]"')).exitCode).toBe(1))
+      await soon(() => expect([...running(first), ...running(second)]).toEqual([]))
     })
 
     test('a process streams both ways', async () => {

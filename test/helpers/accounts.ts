@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -73,7 +73,11 @@ export function makeAccounts(shorts: readonly string[], options: AccountOptions 
     ...(options.sudoersLines ?? []).map(named),
     ...Object.entries(options.sudoers ?? {}).map(([short, rule]) => `${name(short)} ${rule}\n`),
   ]
-  if (lines.length > 0) writeFileSync(sudoers, lines.join(''), { mode: 0o440 })
+  if (lines.length > 0) {
+    // Any sudo of this machine reads all that stands there, except names with a dot: it must never see half a line.
+    writeFileSync(`${sudoers}.new`, lines.join(''), { mode: 0o440 })
+    renameSync(`${sudoers}.new`, sudoers)
+  }
   if (doas) writeFileSync(DOAS_CONF, [`# ramet test ${process.pid}\n`, ...(options.doasLines ?? []).map(named)].join(''), { mode: 0o400 })
   const uid = (short: string): number => statSync(home(short)).uid
   return {
