@@ -1,5 +1,7 @@
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './test/helpers/longest-first.ts'
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
@@ -21,6 +23,9 @@ export default defineConfig(({ mode }) => {
       exclude: ['test/fixtures/**'],
       globalSetup: ['./test/helpers/set-up.ts'],
       reporters: ['default', './test/helpers/left-out.ts'],
+      // Most of what the long files do is wait: on two cores, too, they run beside one another.
+      maxWorkers: Math.max(2, availableParallelism() - 1),
+      sequence: { sequencer: LongestFirst },
       testTimeout: 15_000,
       hookTimeout: 30_000,
     },
