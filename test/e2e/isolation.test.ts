@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Context, Controller } from '../../src/controller/index.ts'
 import { NODE_VERSIONS, nodeBinary } from '../helpers/node-binaries.ts'
@@ -164,8 +167,24 @@ describe("isolate: 'process'", () => {
 })
 
 describe('limits.interpreters', () => {
-  beforeEach(() => setUp())
-  afterEach(tearDown)
+  let dir: string
+  /** Work goes on until this file is there. */
+  let go: string
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'ramet-limits-'))
+    go = join(dir, 'go')
+    return setUp()
+  })
+  afterEach(async () => {
+    writeFileSync(go, '')
+    await tearDown()
+    rmSync(dir, { recursive: true })
+  })
+  const untilThere = (file: string): Promise<string> => new Promise((resolve) => {
+    const { existsSync } = require('node:fs') as typeof import('node:fs')
+    const look = (): unknown => (existsSync(file) ? resolve('done') : setTimeout(look, 10))
+    look()
+  })
   const open = (): Promise<Context> => context.connect('local:', { fresh: true })
 
   test('of those that are idle the one that was used least lately ends first', async () => {
@@ -184,16 +203,18 @@ describe('limits.interpreters', () => {
 
   test('one in use never ends: calling, running a command, or leading to another; when all are, the next one is refused', async () => {
     const [a, b, c] = await Promise.all([open(), open(), open()])
-    const call = a.call(() => new Promise((resolve) => setTimeout(resolve, 1500, 'done')))
-    const command = b.spawn('sleep 1.5')
+    const waiting = `until [ -e ${go} ]; do sleep 0.02; done`
+    const call = a.call(untilThere, go)
+    const command = b.spawn(waiting)
     await command.pid
     const below = failure(c.connect('local:'))
     const error = await below
     // It lies on the same machine, and the only idle one is that which would lead to it.
     expect(error).toMatchObject({ code: 'too-many-interpreters', outcome: 'not-sent', path: ['local', 'local'] })
     expect(error.hint).toMatch(/limits\.interpreters/)
-    const busy = c.exec('sleep 1.5')
+    const busy = c.exec(waiting)
     await soon(async () => expect(await failure(open())).toMatchObject({ code: 'too-many-interpreters', outcome: 'not-sent', path: ['local'] }))
+    writeFileSync(go, '')
     expect(await call).toBe('done')
     expect(await command.exited).toEqual({ exitCode: 0, signal: null })
     await busy
@@ -207,10 +228,11 @@ describe('limits.interpreters', () => {
     expect(await context.with({ isolate: 'process' }).call(() => 'alone')).toBe('alone')
     expect([a, b, c].filter(({ state }) => state === 'connected')).toHaveLength(2)
     const rest = [a, b, c].filter(({ state }) => state === 'connected')
-    const waits = rest.map((each) => each.call(() => new Promise((resolve) => setTimeout(resolve, 2000, 'done'))))
-    const held = context.with({ isolate: 'process' }).call(() => new Promise((resolve) => setTimeout(resolve, 1500, 'held')))
+    const waits = rest.map((each) => each.call(untilThere, go))
+    const held = context.with({ isolate: 'process' }).call(untilThere, go)
     await soon(async () => expect(await failure(context.with({ isolate: 'process' }).call(() => 1))).toMatchObject({ code: 'too-many-interpreters', path: ['local'] }))
-    expect(await held).toBe('held')
+    writeFileSync(go, '')
+    expect(await held).toBe('done')
     expect(await Promise.all(waits)).toEqual(['done', 'done'])
     expect(await context.with({ isolate: 'process' }).call(() => 'again')).toBe('again')
   }, 20_000)

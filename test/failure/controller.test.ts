@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { controllerProcesses, type ControllerProcesses, processesOf } from '../helpers/controller-process.ts'
@@ -83,22 +84,26 @@ describe('kill -9 of a controller', () => {
   }, 60_000)
 
   test('while contexts boot on every level: nothing is left either', async () => {
-    const node = join(processes.home, '..', 'node.sh')
-    writeFileSync(node, '#!/bin/sh\nsleep 1\nexec node "$@"\n', { mode: 0o755 })
+    const dir = mkdtempSync(join(tmpdir(), 'ramet-booting-'))
+    const node = join(dir, 'node.sh')
+    // Each stands where Node would start until it is let go.
+    writeFileSync(node, `#!/bin/sh\n: >${dir}/at.$$\nuntil [ -e ${dir}/go ]; do sleep 0.05; done\nexec node "$@"\n`, { mode: 0o755 })
     const running = processes.start(`
       const controller = new ramet.Controller({ logger: quiet })
       const hop = await controller.connect('local:')
       const middle = await hop.connect('local:')
       for (const via of [hop, middle]) for (let i = 0; i < 5; i++) void via.connect('local:', { node: args.node, fresh: true }).exec('sleep 300').catch(() => {})
       for (let i = 0; i < 5; i++) void controller.connect('local:', { node: args.node, fresh: true }).exec('sleep 300').catch(() => {})
-      setTimeout(() => say('ready', hop.info.pid, middle.info.pid), 300)
+      say('ready', hop.info.pid, middle.info.pid)
     `, { node })
     const pids = (await running.said('ready')).split(' ').map(Number)
-    const booting = processesOf(processes.home, [running.child.pid, ...pids])
-    expect(booting.filter(({ command }) => command.includes('node.sh')).length).toBeGreaterThan(5)
+    await soon(() => expect(readdirSync(dir).filter((name) => name.startsWith('at.')).length).toBeGreaterThan(5))
+    expect(processesOf(processes.home).filter(({ command }) => command.includes('node.sh')).length).toBeGreaterThan(5)
     running.child.kill('SIGKILL')
     await running.ended
+    writeFileSync(join(dir, 'go'), '')
     await soon(() => expect(processesOf(processes.home)).toEqual([]))
     expect(pids.filter(alive)).toEqual([])
+    rmSync(dir, { recursive: true })
   }, 30_000)
 })

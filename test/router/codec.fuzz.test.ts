@@ -59,7 +59,8 @@ function outcome(bytes: Uint8Array): 'value' | 'refused' {
   }
 }
 
-describe('the codec under random input', () => {
+// A number of runs, and whatever time a busy machine takes for them.
+describe('the codec under random input', { timeout: 120_000 }, () => {
   it('carries any value exactly as structured clone would', () => {
     fc.assert(fc.property(values, (value) => {
       const result = decode(encode(value))
