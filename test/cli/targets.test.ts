@@ -61,6 +61,17 @@ describe('readTargets', () => {
     expect(String(error)).not.toMatch(/hun/)
   })
 
+  it.each(['ssh://ann@web1:2222', 'SSH://ann@web1:22', 'ssh://web1:2222', 'ann@[::1]:22', 'ssh://ann@[::1]:2222', 'web1 via:ssh://ops@gate:2222 via:b', 'web1 jump:ssh://ops@gate:22,c'])(
+    'takes no port for a password in %s', async (target) => {
+      expect(await readTargets([target], nothing)).toHaveLength(target.includes(',') ? 2 : 1)
+    })
+
+  it.each(['web1 via:ssh://ops:hunter2@gate', 'web1 jump:ops:hunter2@gate:22', 'SSH://ann:hunter2@web1:2222'])('refuses the password in the words of %s', async (target) => {
+    const error = await readTargets([target], nothing).catch((caught: unknown) => caught as Error)
+    expect(error).toMatchObject({ code: 'usage' })
+    expect(String(error)).not.toMatch(/hunter/)
+  })
+
   it('leaves the names of containers alone', async () => {
     expect(await readTargets(['docker:web@sha', 'local:', 'web1:2222'], nothing)).toEqual(['docker:web@sha', 'local:', 'web1:2222'])
   })
