@@ -70,7 +70,7 @@ export function figures(file: string, results: StoredResults): string {
 
 function tableLine({ what, row: name, ours, beside = [] }: Line, { rows }: StoredResults): string[] {
   const row = rows.find((one) => one.name === name)
-  const medianOf = (series: string): number | undefined => (row?.series.find((one) => one.name === series) ?? row?.series.find((one) => one.name.startsWith(`${series}.`)))?.median
+  const medianOf = (series: string): number | undefined => medianIn(row, series)
   const own = ours.map(([series, label]) => ({ label, value: medianOf(series) })).filter(known)
   if (row === undefined || own.length === 0) return []
   const peers = beside.map(([series, label]) => ({ label, value: medianOf(series) }))
@@ -83,14 +83,19 @@ function tableLine({ what, row: name, ours, beside = [] }: Line, { rows }: Store
   return [`| ${what} | ${cells.map((cell) => cell + (cell === '' ? '' : ' ')).join('| ')}|`]
 }
 
+/** Of the series with this name, or with this name and more behind a full stop (a version's). */
+export function medianIn(row: StoredResults['rows'][number] | undefined, series: string): number | undefined {
+  return (row?.series.find((one) => one.name === series) ?? row?.series.find((one) => one.name.startsWith(`${series}.`)))?.median
+}
+
 function known<T extends { value: number | undefined }>(one: T): one is T & { value: number } {
   return one.value !== undefined && Number.isFinite(one.value)
 }
 
-const ratio = (value: number): string => value >= 2 ? value.toPrecision(2) : value.toFixed(2)
+export const ratio = (value: number): string => value >= 2 ? value.toPrecision(2) : value.toFixed(2)
 
 /** A figure with as many digits as another run of the bench would repeat. */
-function amount(value: number, unit: string): string {
+export function amount(value: number, unit: string): string {
   if (unit === 'us') return value >= 1000 ? `${short(value / 1000)} ms` : `${short(value)} us`
   if (unit === 'ms') return value >= 1000 ? `${short(value / 1000)} s` : `${short(value)} ms`
   if (unit === 'KB') return value >= 100 ? `${(value / 1000).toPrecision(2)} MB` : `${short(value)} KB`

@@ -4,7 +4,7 @@
  *   --only NAME,NAME   these benchmarks only       --list        their names
  *   --samples N        rounds of each comparison   --short       a quick look: fewer rounds, fewer calls
  *   --out FILE         where the results go; without it a full run writes bench/results/DATE.json and any other writes none
- *   --readme           writes the newest results into the README, and measures nothing
+ *   --readme           writes the newest results into the README and its picture, and measures nothing
  *   --guard            what CI looks at: counts that must not grow, and ratios that must not double (guard.ts)
  */
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -16,6 +16,7 @@ import { Lab } from './lab.ts'
 import { serveRawEcho } from './peers/raw-echo.ts'
 import { serveRamet, type RametSettings } from './ramet-driver.ts'
 import { figures, newestResults, withFigures } from './readme-figures.ts'
+import { picture, pictureFile } from './readme-picture.ts'
 import { machine, versions, write } from './results.ts'
 import { bytesPerCall } from './rows/bytes.ts'
 import { cli32 } from './rows/cli.ts'
@@ -64,6 +65,7 @@ if (values.driver !== undefined) {
   const { file, results } = newestResults(root)
   const readme = join(root, 'README.md')
   writeFileSync(readme, withFigures(readFileSync(readme, 'utf8'), figures(file, results)))
+  writeFileSync(join(root, pictureFile), picture(results))
 } else if (values.guard) {
   process.exitCode = await guard()
 } else {

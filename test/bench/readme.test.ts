@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { figures, markers, newestResults, type StoredResults, withFigures } from '../../bench/readme-figures.ts'
+import { picture, pictureFile } from '../../bench/readme-picture.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -9,6 +10,12 @@ test("the README's figures are those of the newest results (else: node dist/benc
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
   const { file, results } = newestResults(root)
   expect(readme).toBe(withFigures(readme, figures(file, results)))
+})
+
+test("the README's picture is that of the newest results (else: node dist/bench/run.js --readme), and the README shows it", () => {
+  const { results } = newestResults(root)
+  expect(readFileSync(new URL(`../../${pictureFile}`, import.meta.url), 'utf8')).toBe(picture(results))
+  expect(readFileSync(new URL('../../README.md', import.meta.url), 'utf8')).toContain(`](${pictureFile})`)
 })
 
 const results = (rows: StoredResults['rows']): StoredResults => ({
@@ -42,4 +49,21 @@ test('a peer that was missing is named and has no ratio; what was not measured o
 test('what stands around the markers is left alone, and a README without them is refused', () => {
   expect(withFigures(`a\n${markers[0]}\nold\n${markers[1]}\nb`, 'new')).toBe(`a\n${markers[0]}\nnew\n${markers[1]}\nb`)
   expect(() => withFigures('a', 'new')).toThrow('markers')
+})
+
+test('the picture has a pair of bars for each ratio, and leaves out what was not measured', () => {
+  const drawn = picture(results([
+    { name: 'warm', unit: 'us', series: [{ name: 'ramet (inline)', median: 100 }, { name: 'ramet (Worker)', median: 150 }, { name: 'mitogen', median: 200 }] },
+    { name: 'exec-burst', unit: 'us', series: [{ name: 'ramet', median: 3000 }, { name: 'mitogen', median: 2000 }, { name: 'ssh over a master', missing: 'is not installed' }] },
+    { name: 'tree32', unit: 'ms', series: [{ name: 'mitogen', median: 200 }] },
+    { name: 'a row of tomorrow', unit: 'ms', series: [{ name: 'ramet', median: 200 }] },
+  ]))
+  expect([...drawn.matchAll(/<text [^>]*>([\d.]+ \(.*?)<\/text>/g)].map(([, text]) => text)).toEqual(['0.75 (150 us : 200 us)', '0.50 (100 us : 200 us)', '1.50 (3.0 ms : 2.0 ms)'])
+  expect(drawn).toContain('beside Mitogen 0.3.3')
+  expect(drawn).not.toMatch(/beside ssh|beside tools|32 targets/)
+  // A figure beyond the peer's takes the longer bar, and 0.75 half of it.
+  const widths = [...drawn.matchAll(/width="([\d.]+)" height="8"/g)].map(([, width]) => Number(width))
+  expect(widths).toHaveLength(6)
+  expect(widths[4]).toBe(Math.max(...widths))
+  expect(widths[0]! / widths[4]!).toBeCloseTo(0.5, 2)
 })

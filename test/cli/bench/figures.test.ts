@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { bars, blockFor } from '../../../src/cli/bench/bars.ts'
 import type { Counted, Report, Row, Wire } from '../../../src/cli/bench/contender.ts'
 import { document } from '../../../src/cli/bench/document.ts'
+import { drawn } from '../../../src/cli/bench/drawing.ts'
 import { figuresOf, shortBytes, shortTime } from '../../../src/cli/bench/figures.ts'
 import { callsInRound, planned, rotated, roundsFor, shareOut } from '../../../src/cli/bench/plan.ts'
 import { quantile } from '../../../src/cli/bench/stats.ts'
@@ -140,6 +141,25 @@ test('the picture is the one that was accepted: light and dark, no script, nothi
   await expect(picture).toMatchFileSnapshot('golden.svg')
   expect(picture).not.toMatch(/<script|href|url\(|web1/)
   expect(picture).toContain('prefers-color-scheme: dark')
+})
+
+test('the longest names and figures stay inside the picture, and groups without bars are not drawn', () => {
+  const long = 'a word '.repeat(30).trim()
+  const texts = (picture: string): { x: number; text: string }[] => [...picture.matchAll(/<text x="(\d+)"[^>]*>([^<]*)</g)].map(([, x, text]) => ({ x: Number(x), text: text! }))
+  const picture = drawn({
+    title: 'T', captions: [long], legend: { ours: 'we', other: 'they' },
+    groups: [{ title: 'none', bars: [] }, { title: 'one', bars: [{ label: 'x'.repeat(40), text: '0.61 (78 ms : 128 ms)', length: 0.6, against: 1, ours: true }, { label: 'y', text: '1', length: 1e-9, ours: false }] }],
+  })
+  expect(picture).not.toContain('none')
+  // What a narrow font takes at the least.
+  for (const { x, text } of texts(picture)) expect(x + text.length * 6, text).toBeLessThanOrEqual(800)
+  expect(texts(picture).map(({ text }) => text).slice(1, -5).join(' ')).toContain('a word a word')
+  const bars = [...picture.matchAll(/<rect x="([\d.]+)" y="\d+" width="([\d.]+)" height="(?:8|16)"/g)].slice(2).map(([, x, width]) => [Number(x), Number(width)])
+  expect(bars).toHaveLength(3)
+  for (const [x, width] of bars) {
+    expect(x).toBeGreaterThan(20 + 40 * 7)
+    expect(width).toBeGreaterThanOrEqual(2)
+  }
 })
 
 test('the document has the shape of the other commands, and raw samples', () => {
