@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import type { Duplex } from 'node:stream'
 import ssh2 from 'ssh2'
 import type { Algorithms, Client, ClientChannel, ParsedKey } from 'ssh2'
 import { corked } from './corked.ts'
@@ -15,6 +16,8 @@ export interface Ssh2ClientOptions {
   verify(blob: Buffer): boolean
   algorithms: SshAlgorithms
   signal: AbortSignal
+  /** A connection to a machine from which the host is reached, as by `ssh -J`. It ends with this one, also where this one fails. */
+  through?: Ssh2Client | undefined
 }
 
 /**
@@ -24,22 +27,37 @@ export interface Ssh2ClientOptions {
 export class Ssh2Client {
   state: 'open' | 'closed' = 'open'
   readonly #client: Client
+  readonly #through: Ssh2Client | undefined
 
-  private constructor(client: Client) {
+  private constructor(client: Client, through: Ssh2Client | undefined) {
     this.#client = client
+    this.#through = through
     client.on('error', () => this.close())
     client.on('close', () => this.close())
   }
 
-  static connect(options: Ssh2ClientOptions): Promise<Ssh2Client> {
-    const { host, port, user, keys, password, verify, algorithms, signal } = options
+  static async connect(options: Ssh2ClientOptions): Promise<Ssh2Client> {
+    const { host, port, through, signal } = options
+    try {
+      const socket = through === undefined ? connect({ host, port }).setNoDelay(true) : await through.#forward(host, port, signal)
+      return await Ssh2Client.#over(socket, options)
+    } catch (error) {
+      through?.close()
+      throw error
+    }
+  }
+
+  static #over(socket: Duplex, { user, keys, password, verify, algorithms, signal, through }: Ssh2ClientOptions): Promise<Ssh2Client> {
     const client = new ssh2.Client()
     return new Promise((resolve, reject) => {
       const abort = (): void => {
         client.destroy()
         reject(signal.reason as Error)
       }
-      if (signal.aborted) return abort()
+      if (signal.aborted) {
+        socket.destroy()
+        return abort()
+      }
       signal.addEventListener('abort', abort, { once: true })
       const settled = (): void => signal.removeEventListener('abort', abort)
       client.once('error', (error) => {
@@ -50,10 +68,8 @@ export class Ssh2Client {
       client.once('ready', () => {
         settled()
         client.removeAllListeners('error')
-        resolve(new Ssh2Client(client))
+        resolve(new Ssh2Client(client, through))
       })
-      const socket = connect({ host, port })
-      socket.setNoDelay(true)
       client.connect({
         sock: corked(socket),
         username: user,
@@ -88,6 +104,22 @@ export class Ssh2Client {
     // What comes after our goodbye is nobody's.
     this.#client.on('error', () => {})
     this.#client.end()
+    this.#through?.close()
+  }
+
+  #forward(host: string, port: number, signal: AbortSignal): Promise<Duplex> {
+    return new Promise((resolve, reject) => {
+      const lost = (): void => reject(signal.aborted ? signal.reason as Error : new Error('the connection ended before it led on'))
+      if (signal.aborted || this.state === 'closed') return lost()
+      signal.addEventListener('abort', lost, { once: true })
+      this.#client.once('close', lost)
+      this.#client.forwardOut('127.0.0.1', 0, host, port, (error, channel) => {
+        signal.removeEventListener('abort', lost)
+        this.#client.off('close', lost)
+        if (error) reject(error)
+        else resolve(channel)
+      })
+    })
   }
 }
 

@@ -33,6 +33,7 @@ interface Value {
   left_out: { contender: string; kinds: string[]; reason: string }[]
   rtt_ms: { tcp?: number; ping?: number }
   not_counted?: string
+  counted_to?: string
   notes: string[]
 }
 
@@ -199,7 +200,7 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     expect([...new Set(results.map(({ contender }) => contender))]).toEqual(expect.arrayContaining(rest))
   }, 60_000)
 
-  test('behind a hop ssh takes -J, ssh2 has no equivalent, and nothing is counted', async () => {
+  test('behind a hop ssh takes -J and ssh2 the same way, and what passes as far as the hop is counted', async () => {
     await using inner = await startSshd({ config: [`AuthorizedKeysFile ${join(server.dir, 'authorized_keys')}`] })
     const known = join(place, 'known')
     writeFileSync(known, [server, inner].map(({ knownHosts }) => readFileSync(knownHosts, 'utf8')).join(''))
@@ -208,10 +209,16 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     ]).ended
     expect(code, stderr).toBe(0)
     const value = valueOf(stdout)
-    expect(value.left_out).toEqual([{ contender: 'ssh2', name: 'ssh2', kinds: ['command', 'function'], reason: 'the target is behind a hop (--via)' }])
-    expect(value.not_counted).toMatch(/behind a hop/)
-    expect(value.results).toHaveLength(12)
-    expect(value.results.every(({ per_call: wire }) => wire === undefined)).toBe(true)
+    expect([value.left_out, value.not_counted, value.counted_to]).toEqual([[], undefined, 'hop'])
+    expect(value.results).toHaveLength(14)
+    const of = (contender: string): Result => value.results.find((one) => one.contender === contender && one.kind === 'function')!
+    // One connection carries all that is behind the hop.
+    for (const id of ['ssh', 'ssh-pinned', 'ramet-cold']) expect([id, of(id).per_call!.connections]).toEqual([id, 1])
+    for (const id of ['ssh-master', 'ssh2', 'ramet-raw', 'ramet-warm']) expect([id, of(id).opening!.connections]).toEqual([id, 1])
+    expect(of('ramet-warm').per_call!.round_trips).toBe(1)
+    expect(of('ssh').per_call!.round_trips).toBeGreaterThan(of('ramet-cold').per_call!.round_trips)
+    // The key exchange is pinned on both machines.
+    expect(of('ssh-pinned').per_call!.bytes_out).toBeLessThan(of('ssh').per_call!.bytes_out - 2 * 1000)
   }, 60_000)
 
   test('a configuration that asks for a ProxyCommand and a shared connection of its own', async () => {

@@ -15,7 +15,7 @@ import { count } from './count.ts'
 import { readCpu } from './cpu.ts'
 import { plural, shortTime } from './figures.ts'
 import { Measurement } from './measurement.ts'
-import { roundsFor } from './plan.ts'
+import { countingTime, roundsFor } from './plan.ts'
 import { WarmRamet } from './ramet-contenders.ts'
 import { Children } from './ssh-process.ts'
 import { BenchFiles } from './ssh-way.ts'
@@ -24,8 +24,8 @@ import { quoted, Work } from './work.ts'
 const CALLS = 50
 const MAX_TIME = 60
 
-/** Part of the time after which nothing more is counted. */
-const COUNTING_UNTIL = 0.5
+/** Part of the time that counting may take, behind the calls that are timed. */
+const COUNTING = 0.3
 
 /** Those that are opened first: one shows whether the target can be reached at all, the other where its Node is. */
 const FIRST = ['ramet-raw', 'ramet-warm']
@@ -60,14 +60,14 @@ export class BenchRun {
   #outOfTime = false
 
   constructor(options: BenchRunOptions) {
-    const { flags, target } = options
+    const { flags, target, place } = options
     this.#options = options
     this.#work = new Work(flags.payload ?? 0)
     this.#maxTime = milliseconds(flags['max-time'] ?? MAX_TIME)
     const calls = flags.calls ?? CALLS
     this.#report = {
       target, calls, rounds: roundsFor(calls), concurrency: flags.concurrency ?? 1, payload: this.#work.payload, maxTime: this.#maxTime, elapsed: 0, ending: 'whole',
-      rows: [], leftOut: [], counted: new Map(), uncounted: undefined, rtt: { tcp: undefined, ping: undefined }, notes: [],
+      rows: [], leftOut: [], counted: new Map(), hop: place.steps.length > 1 ? place.steps[0]!.name : undefined, uncounted: undefined, rtt: { tcp: undefined, ping: undefined }, notes: [],
       versions: { ramet: packageVersion(), node: process.versions.node, ssh: undefined, platform: `${process.platform} ${process.arch}` },
     }
   }
@@ -84,7 +84,7 @@ export class BenchRun {
     try {
       const situation = { place, flags, password, prompt, logger, work: this.#work, files: this.#files, children: this.#children }
       const [ssh, direct] = await Promise.all([findSsh(), findDirect(situation)])
-      const entries = allContenders(situation, ssh, direct)
+      const entries = await allContenders(situation, ssh, direct)
       await this.#measure(entries, ssh, direct, from)
     } finally {
       cancel()
@@ -107,21 +107,24 @@ export class BenchRun {
     const { calls, rounds, concurrency } = this.#report
     this.#report.versions.ssh = ssh?.version
     const measurement = new Measurement({ entries, calls, rounds, concurrency, clock, readCpu: () => readCpu(notLocal), stop: stop.signal, progress })
+    const place = (id: string): number => entries.findIndex((entry) => entry.id === id)
     this.#sayPlan(entries)
     try {
       await this.#add(measurement, entries)
-      await this.#count(measurement, direct, from)
+      measurement.rows.sort((a, b) => place(a.id) - place(b.id))
       if (!stop.signal.aborted) {
+        const counting = 'none' in direct ? 0 : Math.min(countingTime(measurement.alone), this.#maxTime * COUNTING)
         // A little is kept for what takes longer than it did at first.
-        const takes = measurement.plan((this.#maxTime - (clock.now() - from)) * 0.9)
-        this.#sayShares(measurement, takes)
+        const takes = measurement.plan((this.#maxTime - (clock.now() - from) - counting) * 0.9)
+        this.#sayShares(measurement, takes + counting)
         await measurement.run()
       }
+      // Last, so that who stops early has what was timed.
+      await this.#count(measurement, direct, from)
     } finally {
       progress('closing')
       await measurement.close()
-      const place = (id: string): number => entries.findIndex((entry) => entry.id === id)
-      this.#report.rows = measurement.rows.toSorted((a, b) => place(a.id) - place(b.id))
+      this.#report.rows = measurement.rows
       this.#report.leftOut = measurement.leftOut
     }
   }
@@ -149,15 +152,15 @@ export class BenchRun {
     }
     if (stop.signal.aborted) return
     const { hostName: host, port } = direct.config
-    // What is timed is what was asked for first of all.
+    // It is over before the whole time is: what was timed is complete.
     const enough = new AbortController()
-    const cancel = clock.after(Math.max(0, this.#maxTime * COUNTING_UNTIL - (clock.now() - from)), () => enough.abort(new Error('no time left for counting')))
+    const cancel = clock.after(Math.max(0, this.#maxTime * 0.98 - (clock.now() - from)), () => enough.abort(new Error('no time left for counting')))
     const stopped = (): void => enough.abort(stop.signal.reason)
     stop.signal.addEventListener('abort', stopped, { once: true })
     const { counted, handshakes, problems } = await count({ entries: measurement.able, target: { host, port }, stop: enough.signal, progress })
     cancel()
     stop.signal.removeEventListener('abort', stopped)
-    if (enough.signal.aborted && counted.size < measurement.able.length) this.#report.notes.push('Not everything was counted: that would have taken more than its part of --max-time.')
+    if (enough.signal.aborted && !stop.signal.aborted) this.#report.notes.push('Not everything was counted: that would have taken more than --max-time.')
     this.#report.counted = counted
     // Work of other processes only ever adds to it: the shortest tells most.
     this.#report.rtt.tcp = handshakes.length === 0 ? undefined : Math.min(...handshakes)

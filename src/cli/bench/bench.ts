@@ -1,4 +1,4 @@
-import { constants, existsSync } from 'node:fs'
+import { constants, existsSync, statSync } from 'node:fs'
 import { access, writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { isLive } from '../desk.ts'
@@ -133,8 +133,10 @@ async function askPassword({ askHidden }: Desk, signal: AbortSignal): Promise<st
 /** Said before minutes are spent on what can't be kept. */
 async function writable(path: string, shown: string): Promise<string> {
   try {
-    await access(existsSync(path) ? path : dirname(path), constants.W_OK)
-    return path
+    const there = existsSync(path)
+    await access(there ? path : dirname(path), constants.W_OK)
+    if (!statSync(there ? path : dirname(path)).isDirectory() === there) return path
+    throw new Error(there ? 'it is a directory' : `${dirname(path)} is no directory`)
   } catch (error) {
     throw usageError(`can't write ${shown}: ${(error as Error).message}`, '', error)
   }

@@ -104,9 +104,11 @@ export interface Report {
   leftOut: LeftOut[]
   /** By contender's id. */
   counted: Map<string, Counted>
+  /** Name of the first hop of the way, if there is one: what is counted passes between here and there. */
+  hop: string | undefined
   /** Why nothing could be counted. */
   uncounted: string | undefined
-  /** Milliseconds. tcp: of a TCP handshake; ping: of one through an open ramet link. */
+  /** Milliseconds. tcp: of a TCP handshake with the target or the first hop; ping: of one through an open ramet link. */
   rtt: { tcp: number | undefined; ping: number | undefined }
   notes: string[]
   /** What took part: this Node, the ssh client. */

@@ -3,29 +3,26 @@ import { promisify } from 'node:util'
 import { systemClock } from '../../base/clock.ts'
 import { resolveSshConfig } from '../../connect/ssh-config.ts'
 import type { SshConfig } from '../../connect/ssh-config.ts'
-import { Ssh2Client } from '../../connect/ssh2-client.ts'
-import { offeredHostKey } from '../../connect/ssh2-host-key.ts'
 import { offeredAlgorithms } from '../../connect/ssh2-protocol.ts'
 import { parseTarget } from '../../connect/target.ts'
 import { dialTcp } from '../../connect/tcp.ts'
 import type { Connecting, Prompt } from '../../controller/api.ts'
 import { Controller } from '../../controller/index.ts'
-import { LogBook } from '../../controller/logs.ts'
 import type { reach } from '../../controller/reach.ts'
 import { loginBySsh2 } from '../../controller/reach-ssh2.ts'
-import { sshLogin } from '../../controller/ssh-login.ts'
 import type { Logger } from 'pino'
 import { connectOptions } from '../connect-flags.ts'
 import type { Flags } from '../options.ts'
-import type { Place } from '../ways.ts'
-import type { Contender, Door, Entry } from './contender.ts'
+import type { Place, Step } from '../ways.ts'
+import type { Door, Entry } from './contender.ts'
 import { ColdRamet, WarmRamet } from './ramet-contenders.ts'
 import type { OpenRamet } from './ramet-contenders.ts'
 import { FreshSsh, MasterSsh } from './ssh-contenders.ts'
 import type { Children } from './ssh-process.ts'
-import { sshWay, throughDoor } from './ssh-way.ts'
+import type { SshOptions } from './ssh-contenders.ts'
+import { sshArgs, sshWay } from './ssh-way.ts'
 import type { BenchFiles } from './ssh-way.ts'
-import { PlainSsh2 } from './ssh2-contender.ts'
+import { plainSsh2 } from './ssh2-contender.ts'
 import type { Work } from './work.ts'
 
 /** Logins that sshd has under way before it turns some away (MaxStartups 10:30:100), with room for others. */
@@ -47,7 +44,7 @@ export interface Situation {
   children: Children
 }
 
-/** Where the target listens, when TCP goes there straight from here. */
+/** Where the target, or the first hop before it, listens, when TCP goes there straight from here. */
 export type Direct = { config: SshConfig } | { none: string }
 
 /** What the ssh client of this machine is; undefined: there is none. */
@@ -67,49 +64,68 @@ export async function findSsh(program = 'ssh'): Promise<SshProgram | undefined> 
   }
 }
 
-/** Whether the target is reached by SSH over TCP from here, so that a relay of ours can stand before it. */
+/** Whether the first machine of the way is reached by SSH over TCP from here, so that a relay of ours can stand before it. */
 export async function findDirect({ place, flags }: Situation): Promise<Direct> {
-  const [step, ...more] = place.steps
-  const address = parseTarget(place.steps.at(-1)!.target)
-  if (address.kind !== 'ssh') return { none: 'the target is not reached by SSH' }
-  if (more.length > 0) return { none: 'the target is behind a hop (--via)' }
-  const configFile = flags['ssh-config'] === 'none' ? false : flags['ssh-config']
-  const config = await resolveSshConfig(address.host, { user: address.user, port: address.port, configFile })
-  if ((step!.jump ?? 'none') !== 'none' || config.proxyJump.length > 0) return { none: 'the connection goes through a jump host' }
+  const first = place.steps[0]!
+  const config = await sshConfigOf(first, flags)
+  const name = place.steps.length > 1 ? `the hop ${first.name}` : 'the target'
+  if (config === undefined) return { none: `${name} is not reached by SSH` }
+  if ((first.jump ?? 'none') !== 'none' || config.proxyJump.length > 0) return { none: 'the connection goes through a jump host' }
   if (config.needsOpenSsh.length > 0) return { none: `the configuration asks for ${config.needsOpenSsh.join(', ')}` }
   if (flags.transport === 'openssh') return { none: 'ramet was told to use the system\'s ssh' }
   return { config }
 }
 
+/** The way of a client that knows SSH alone and goes on over the hops by TCP, as `ssh -J` does. */
+async function findSshWay({ place, flags }: Situation, direct: Direct): Promise<SshConfig[] | { none: string }> {
+  if ('none' in direct) return direct
+  const configs = [direct.config]
+  for (const step of place.steps.slice(1)) {
+    const config = await sshConfigOf(step, flags)
+    if (config === undefined) return { none: `there is no equivalent: ${step.name} is no SSH server` }
+    if (config.needsOpenSsh.length > 0) return { none: `the configuration asks for ${config.needsOpenSsh.join(', ')}` }
+    configs.push(config)
+  }
+  return configs
+}
+
+/** Undefined for what is no SSH server. */
+async function sshConfigOf({ target }: Step, flags: Flags): Promise<SshConfig | undefined> {
+  const address = parseTarget(target)
+  if (address.kind !== 'ssh') return undefined
+  return resolveSshConfig(address.host, { user: address.user, port: address.port, configFile: flags['ssh-config'] === 'none' ? false : flags['ssh-config'] })
+}
+
 /** Everybody that could take part, in the order in which they are shown. */
-export function allContenders(situation: Situation, ssh: SshProgram | undefined, direct: Direct): Entry[] {
+export async function allContenders(situation: Situation, ssh: SshProgram | undefined, direct: Direct): Promise<Entry[]> {
   const { work, files, children, place, flags } = situation
   const config = 'config' in direct ? direct.config : undefined
-  const way = sshWay(place, flags, files)
+  const way = sshWay(place, flags)
   const noSsh = ssh === undefined ? 'there is no ssh client on this machine' : 'none' in way ? way.none : undefined
-  const options = (door: Door | undefined): ConstructorParameters<typeof FreshSsh>[0] =>
-    ({ program: 'ssh', way: 'none' in way ? { host: '', args: [] } : throughDoor(way, door, config), work, children })
-  const pinned = pinnedArgs(ssh, config)
+  const options = (door: Door | undefined, lines: readonly string[] = []): SshOptions =>
+    ({ program: 'ssh', way: 'none' in way ? { host: '', args: [] } : sshArgs(way, { flags, files, lines, ...(door !== undefined && config !== undefined ? { door: { ...door, config } } : {}) }), work, children })
+  const pinned = pinnedLines(ssh, config)
+  const byTcp = await findSshWay(situation, direct)
   const ramet = (door: Door | undefined): OpenRamet => opener(situation, door)
   return [
-    { id: 'ssh', label: 'ssh', what: 'a new ssh for each call, as it is configured', fresh: true, most: LOGINS, leftOut: noSsh, make: (door) => new FreshSsh(options(door), []) },
-    { id: 'ssh-pinned', label: 'ssh, pinned', what: "the same with ramet's key exchange and cipher, which cost less", fresh: true, most: LOGINS, leftOut: noSsh, make: (door) => new FreshSsh(options(door), pinned) },
+    { id: 'ssh', label: 'ssh', what: 'a new ssh for each call, as it is configured', fresh: true, most: LOGINS, leftOut: noSsh, make: (door) => new FreshSsh(options(door)) },
+    { id: 'ssh-pinned', label: 'ssh, pinned', what: "the same with ramet's key exchange and cipher, which cost less", fresh: true, most: LOGINS, leftOut: noSsh, make: (door) => new FreshSsh(options(door, pinned)) },
     { id: 'ssh-master', label: 'ssh, ControlMaster', what: 'a new ssh for each call over one open connection', fresh: false, most: SESSIONS, leftOut: noSsh, make: (door) => new MasterSsh(options(door), files) },
-    { id: 'ssh2', label: 'ssh2', what: 'the ssh2 library, one channel for each call on one open connection', fresh: false, most: SESSIONS, leftOut: 'none' in direct ? direct.none : undefined, make: (door) => plainSsh2(situation, config!, door) },
+    { id: 'ssh2', label: 'ssh2', what: 'the ssh2 library, one channel for each call on one open connection', fresh: false, most: SESSIONS, leftOut: 'none' in byTcp ? byTcp.none : undefined, make: (door) => plainSsh2(situation, 'none' in byTcp ? [] : byTcp, door) },
     { id: 'ramet-raw', label: 'ramet, raw', what: 'ramet without a Node on the target, on an open connection', fresh: false, most: SESSIONS, make: (door) => new WarmRamet(ramet(door), 'raw', work) },
     { id: 'ramet-cold', label: 'ramet, cold', what: 'ramet with a new connection and a new program there for each call', fresh: true, most: LOGINS, make: (door) => new ColdRamet(ramet(door), work) },
     { id: 'ramet-warm', label: 'ramet, warm', what: 'ramet on an open connection', fresh: false, make: (door) => new WarmRamet(ramet(door), 'node', work) },
   ]
 }
 
-/** OpenSSH with what ramet offers: the key exchange that both know, and the same ciphers in the same order. */
-function pinnedArgs(ssh: SshProgram | undefined, config: SshConfig | undefined): string[] {
+/** A configuration of OpenSSH with what ramet offers: the key exchange that both know, and the same ciphers in the same order. */
+function pinnedLines(ssh: SshProgram | undefined, config: SshConfig | undefined): string[] {
   const offered = config?.ciphers ?? offeredAlgorithms().cipher
   const ciphers = offered.filter((name) => ssh?.ciphers.includes(name))
-  return ['-o', 'KexAlgorithms=curve25519-sha256', ...(ciphers.length === 0 ? [] : ['-o', `Ciphers=${ciphers.join(',')}`])]
+  return ['KexAlgorithms curve25519-sha256', ...(ciphers.length === 0 ? [] : [`Ciphers ${ciphers.join(',')}`])]
 }
 
-/** Opens the target's way in a controller of its own; with a door, through that. */
+/** Opens the target's way in a controller of its own; with a door, its first connection through that. */
 function opener({ place, flags, password, prompt, logger }: Situation, door: Door | undefined): OpenRamet {
   return (runtime, signal) => {
     const controller = new Controller({ logger, ...(prompt === undefined ? {} : { prompt }) }, systemClock, door === undefined ? undefined : reachThrough(door))
@@ -129,35 +145,4 @@ function reachThrough(door: Door): typeof reach {
     const config = await resolveSshConfig(address.host, { user: address.user, port: address.port, configFile: options.sshConfig, signal: context.signal })
     return loginBySsh2(config, options, context, { dial: (signal) => dialTcp({ ...door, name: context.name }, signal) })
   }
-}
-
-function plainSsh2(situation: Situation, config: SshConfig, door: Door | undefined): Contender {
-  return new PlainSsh2(async (signal) => {
-    const { place, flags, password, prompt, logger } = situation
-    const step = place.steps[0]!
-    const options = { ...connectOptions(flags, { step, via: undefined, isHop: false, runtime: 'raw', password }), ...(prompt === undefined ? {} : { prompt }) }
-    const saving: Promise<unknown>[] = []
-    const login = await sshLogin(config, options, {
-      path: [step.name], signal, prompting: () => {}, unfinished: (work) => void saving.push(work), book: new LogBook(logger),
-    })
-    const { host, port, user, keys, kex, cipher, hmac, hostKeyAlgorithms } = login
-    let refusal: unknown
-    const verify = (blob: Buffer): boolean => {
-      try {
-        return login.verifyHostKey(offeredHostKey(host, port, blob)) === true
-      } catch (error) {
-        refusal = error
-        return false
-      }
-    }
-    try {
-      const algorithms = offeredAlgorithms({ serverHostKey: hostKeyAlgorithms, ...(kex && { kex }), ...(cipher && { cipher }), ...(hmac && { hmac }) })
-      return await Ssh2Client.connect({ host: door?.host ?? host, port: door?.port ?? port, user, keys, password: login.password, verify, algorithms, signal })
-    } catch (error) {
-      throw refusal ?? error
-    } finally {
-      login.close()
-      await Promise.all(saving)
-    }
-  }, situation.work)
 }

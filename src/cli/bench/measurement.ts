@@ -41,6 +41,7 @@ export class Measurement {
   readonly leftOut: LeftOut[] = []
   readonly #options: MeasurementOptions
   readonly #running: Running[] = []
+  /** Milliseconds of one call, alone. */
   readonly #estimates = new Map<Row, number>()
 
   constructor(options: MeasurementOptions) {
@@ -74,12 +75,18 @@ export class Measurement {
 
   /** How many calls each row gets within the time, which comes out as milliseconds. */
   plan(budget: number): number {
-    const estimates = this.rows.map((row) => ({ each: this.#estimates.get(row) ?? 0 }))
+    const { concurrency } = this.#options
+    const estimates = this.rows.map((row) => ({ each: (this.#estimates.get(row) ?? 0) / Math.min(concurrency, this.#entryOf(row)?.most?.count ?? concurrency) }))
     const counts = shareOut(estimates, this.#options.calls, budget)
     this.rows.forEach((row, index) => {
       row.planned = counts[index]!
     })
     return planned(estimates, counts)
+  }
+
+  /** What one call of each row takes when it is alone. */
+  get alone(): { each: number; fresh: boolean }[] {
+    return this.rows.map((row) => ({ each: this.#estimates.get(row) ?? 0, fresh: this.#entryOf(row)?.fresh ?? false }))
   }
 
   async run(): Promise<void> {
@@ -113,7 +120,7 @@ export class Measurement {
 
   /** A call that warms up, and tells how long one takes. */
   async #first(running: Running, kind: Kind): Promise<void> {
-    const { clock, stop, concurrency } = this.#options
+    const { clock, stop } = this.#options
     const { entry, contender } = running
     if (stop.aborted) return
     let each = 0
@@ -131,8 +138,12 @@ export class Measurement {
     }
     running.kinds.push(kind)
     const row: Row = { id: entry.id, label: entry.label, kind, planned: 0, times: [], busy: 0, cpuOwn: 0, cpuChildren: undefined, failed: 0, failure: undefined }
-    this.#estimates.set(row, each / Math.min(concurrency, entry.most?.count ?? concurrency))
+    this.#estimates.set(row, each)
     this.rows.push(row)
+  }
+
+  #entryOf(row: Row): Entry | undefined {
+    return this.#options.entries.find(({ id }) => id === row.id)
   }
 
   /** Two kinds that fail alike are one line. */

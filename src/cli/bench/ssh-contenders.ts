@@ -8,7 +8,7 @@ import type { Work } from './work.ts'
 /** ms for a master to leave by itself, and once it was told to. */
 const LEAVE = 1500
 
-interface SshOptions {
+export interface SshOptions {
   program: string
   way: SshWay
   work: Work
@@ -18,19 +18,16 @@ interface SshOptions {
 /** A process, a connection and a login for each call. */
 export class FreshSsh implements Contender {
   readonly #options: SshOptions
-  readonly #more: readonly string[]
 
-  /** `more`: further arguments; they stand first, so they win. */
-  constructor(options: SshOptions, more: readonly string[]) {
+  constructor(options: SshOptions) {
     this.#options = options
-    this.#more = more
   }
 
   async open(): Promise<void> {}
 
   async call(kind: Kind, signal: AbortSignal): Promise<void> {
     // A shared connection of the person's own configuration would be no fresh one.
-    await callBySsh(this.#options, ['-o', 'ControlMaster=no', '-o', 'ControlPath=none', ...this.#more], kind, signal)
+    await callBySsh(this.#options, ['-o', 'ControlMaster=no', '-o', 'ControlPath=none'], kind, signal)
   }
 
   async close(): Promise<void> {}

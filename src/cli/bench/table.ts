@@ -46,16 +46,16 @@ export function table(figures: readonly Figures[], width: number): string[] {
 
 /** What stands under the tables: what was left out and why, how far the figures go, what they rest on. */
 export function remarks(report: Report, figures: readonly Figures[]): string[] {
-  const { leftOut, rtt, uncounted, ending, maxTime, counted } = report
+  const { leftOut, rtt, uncounted, ending, maxTime, counted, hop } = report
   const lines: string[] = []
-  if (rtt.tcp !== undefined) lines.push(`One round trip to the target takes ${shortTime(rtt.tcp)} (TCP handshake); the floor is what a call's round trips take at that.`)
+  if (rtt.tcp !== undefined) lines.push(`One round trip to ${hop === undefined ? 'the target' : `the hop ${hop}`} takes ${shortTime(rtt.tcp)} (TCP handshake); the floor is what a call's round trips take at that.`)
   if (rtt.ping !== undefined) lines.push(`A ping through ramet takes ${shortTime(rtt.ping)}: what lies between and the program there included.`)
   if (uncounted !== undefined) lines.push(`Bytes, packets, connections and round trips were not counted: ${uncounted}.`)
   const openings = figures.filter(({ id, opening }, index) => opening !== undefined && figures.findIndex((other) => other.id === id) === index)
   if (openings.length > 0) {
     lines.push(`Opening what stays open costs once, both ways, first code included: ${openings.map(({ label, opening }) => `${label} ${shortBytes(opening!.bytesIn + opening!.bytesOut)}`).join('; ')}.`)
   }
-  if (counted.size > 0) lines.push('Bytes and packets are TCP payload as a relay of ours saw them, in a pass of its own that is not timed.')
+  if (counted.size > 0) lines.push(`Bytes and packets are TCP payload${hop === undefined ? '' : ` between here and ${hop},`} as a relay of ours saw them, in a pass of its own that is not timed.`)
   if (figures.some(({ cpuChildren }) => cpuChildren === undefined)) lines.push("CPU is this process's alone (>): this system does not tell what child processes spend.")
   for (const { label, kind, failed, failure } of figures) if (failed > 0) lines.push(`${label}, ${kind}: ${plural(failed, 'call')} failed: ${failure}`)
   for (const { label, kinds, reason } of leftOut) lines.push(`Left out: ${label}${kinds.length === 1 ? `, ${kinds[0]}` : ''}: ${reason}`)

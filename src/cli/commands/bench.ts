@@ -17,7 +17,7 @@ export const benchCommand: Command = {
   says: {
     targets: { help: 'the one target to measure on', fallback: 'an SSH server of its own on this machine' },
     concurrency: { help: 'calls at once', fallback: '1' },
-    format: { help: 'what stdout gets: human or json' },
+    format: { help: 'what stdout gets', choices: ['human', 'json'] },
   },
 
   async run(desk, words, flags) {

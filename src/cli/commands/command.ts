@@ -15,7 +15,7 @@ export interface Command {
   examples: readonly string[]
   options: readonly OptionName[]
   /** Where an option means something else here than the help of all commands says. */
-  says?: Partial<Record<OptionName, Pick<OptionSpec, 'help' | 'fallback'>>>
+  says?: Partial<Record<OptionName, Pick<OptionSpec, 'help' | 'fallback' | 'choices'>>>
   /** `words` are those after the command's own. Resolves to the exit code. */
   run(desk: Desk, words: readonly string[], flags: Flags): Promise<number>
 }

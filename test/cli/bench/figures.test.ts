@@ -28,7 +28,7 @@ function report(more: Partial<Report> = {}): Report {
       ['ssh', { fresh: true, opening: wire(0, 0, 0), calls: { command: wire(1, 2000, 9), function: wire(1, 2100, 9) } }],
       ['ramet-warm', { fresh: false, opening: wire(1, 10_000, 4), calls: { command: wire(0, 100, 1), function: wire(0, 80, 1) } }],
     ]),
-    uncounted: undefined, rtt: { tcp: 10, ping: 10.4 }, notes: [], versions: { ramet: '1.2.3', node: '20.1.0', ssh: 'OpenSSH_9.2p1', platform: 'linux x64' },
+    hop: undefined, uncounted: undefined, rtt: { tcp: 10, ping: 10.4 }, notes: [], versions: { ramet: '1.2.3', node: '20.1.0', ssh: 'OpenSSH_9.2p1', platform: 'linux x64' },
     ...more,
   }
 }
@@ -115,6 +115,10 @@ describe('the table', () => {
       'A note.',
       'Interrupted: these are the calls that were made by then.',
     ])
+    expect(remarks(report({ hop: 'ops@gate' }), []).filter((line) => line.includes('ops@gate'))).toEqual([
+      "One round trip to the hop ops@gate takes 10.0 ms (TCP handshake); the floor is what a call's round trips take at that.",
+      'Bytes and packets are TCP payload between here and ops@gate, as a relay of ours saw them, in a pass of its own that is not timed.',
+    ])
     expect(remarks(report({ ending: 'time' }), []).at(-1)).toBe('Stopped after 60.0 s (--max-time): these are the calls that were made by then.')
   })
 })
@@ -168,7 +172,7 @@ test('the document has the shape of the other commands, and raw samples', () => 
   expect([count, elapsed, items[0]!.target, items[0]!.status]).toEqual([1, 2, 'web1', 'success'])
   const { results, ...rest } = items[0]!.value as { results: unknown[] }
   expect(rest).toEqual({
-    calls: 4, rounds: 4, concurrency: 1, payload_bytes: 0, max_time: 60, ending: 'whole', rtt_ms: { tcp: 10, ping: 10.4 }, left_out: [], notes: [],
+    calls: 4, rounds: 4, concurrency: 1, payload_bytes: 0, max_time: 60, ending: 'whole', rtt_ms: { tcp: 10, ping: 10.4 }, left_out: [], notes: [], counted_to: 'target',
     versions: { ramet: '1.2.3', node: '20.1.0', ssh: 'OpenSSH_9.2p1', platform: 'linux x64' },
   })
   expect(results[1]).toEqual({
