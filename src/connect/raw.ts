@@ -11,6 +11,9 @@ import type { Connection, RemoteProcess } from './transport.ts'
 const COMMANDS = 8
 /** Milliseconds for the channel of a command that has ended to close by itself; a job in its background may keep it longer. */
 const LINGER = 500
+/** Milliseconds that a server may take to notice that a channel is free again, and between attempts to open the next one. */
+const FREEING = 500
+const ATTEMPTS = 20
 /** Milliseconds from TERM to KILL when the lane is closed. */
 const CLOSE_GRACE = 500
 
@@ -30,6 +33,9 @@ export class RawLane implements CommandLane {
   /** Fewer than COMMANDS where the server has refused that many. */
   private limit = COMMANDS
   private stopEviction: (() => void) | undefined
+  private stopAttempt: (() => void) | undefined
+  /** When the last channel ended. */
+  private freed = -Infinity
   private readonly control: RawControl
   private opened = 0
   private ready = false
@@ -71,6 +77,7 @@ export class RawLane implements CommandLane {
   async close(): Promise<void> {
     this.state = 'closed'
     this.stopEviction?.()
+    this.stopAttempt?.()
     const commands = [...this.queue.splice(0), ...this.active]
     for (const command of commands) {
       command.close(new RametError('closed', `${this.connection.name} was closed while a command ran`, {
@@ -108,10 +115,17 @@ export class RawLane implements CommandLane {
 
   /** The server allows fewer sessions than we thought: true when the command will be started again once one has ended. */
   private refused(command: RawCommand): boolean {
-    if (this.state === 'closed' || this.active.size + this.lingering.size < 2) return false
+    const others = this.active.size + this.lingering.size - 1
+    if (this.state === 'closed' || (others === 0 && this.clock.now() - this.freed >= FREEING)) return false
     this.active.delete(command)
-    this.limit = Math.max(1, Math.min(this.limit, this.active.size + this.lingering.size))
     this.queue.unshift(command)
+    if (others > 0) {
+      this.limit = Math.min(this.limit, others)
+    } else {
+      // Nobody is left whose end would start it again.
+      this.stopAttempt?.()
+      this.stopAttempt = this.clock.after(ATTEMPTS, () => this.next())
+    }
     return true
   }
 
@@ -122,6 +136,7 @@ export class RawLane implements CommandLane {
     this.lingering.set(process, this.clock.now())
     void process.exited.then(() => {
       this.lingering.delete(process)
+      this.freed = this.clock.now()
       this.next()
     })
     this.next()
@@ -129,6 +144,7 @@ export class RawLane implements CommandLane {
 
   private lost(cause: unknown): void {
     this.state = 'closed'
+    this.stopAttempt?.()
     this.control.close()
     this.stopEviction?.()
     for (const command of this.queue.splice(0)) {

@@ -201,6 +201,39 @@ describe('the lane', () => {
     expect(results.map((result) => String(result.stdout).trim())).toEqual(Array.from({ length: 10 }, (_, i) => String(i)))
   })
 
+  test.each([[1, 'is tried again until it is free'], [Infinity, 'is an error in the end']])('a channel that the server still takes for used (%d times) %s', async (refusals) => {
+    let taken = false
+    let left = 0
+    const local = connectLocal({ name: 'there' })
+    const slow: Connection = {
+      transport: local.transport, stage: local.stage, name: 'there', ready: local.ready, close: () => local.close(),
+      onClose: (listener) => local.onClose(listener), stats: () => local.stats(),
+      open(line) {
+        if (taken || left-- > 0) {
+          const refusal = new RametError('launch-failed', 'there: the server refused to open a channel', { stage: 'launch', outcome: 'not-sent' })
+          return {
+            pipe: { start: (sink) => setImmediate(() => sink.closed(refusal)), write() {}, pending: 0, pause() {}, resume() {}, end() {}, close() {} },
+            stderr() {}, kill() {}, exited: Promise.resolve({ exitCode: null, signal: null }),
+          }
+        }
+        const process = local.open(line)
+        taken = true
+        void process.exited.then(() => {
+          taken = false
+          left = refusals
+        })
+        return process
+      },
+    }
+    const { exec, failing } = laneOver(slow)
+    expect(await exec('echo 1')).toMatchObject({ stdout: '1\n' })
+    if (refusals === Infinity) {
+      expect(await failing('echo 2')).toMatchObject({ code: 'launch-failed', outcome: 'not-sent' })
+    } else {
+      for (const word of ['2', '3']) expect(await exec(`echo ${word}`)).toMatchObject({ stdout: `${word}\n` })
+    }
+  })
+
   test('background jobs do not use up the channels', async () => {
     const { exec } = laneOver(changed((line) => line))
     const jobs = []

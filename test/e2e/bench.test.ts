@@ -125,7 +125,7 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     expect(rtt.tcp).toBeGreaterThan(0)
     expect(rtt.ping).toBeGreaterThan(0)
     const drawn = readFileSync(picture, 'utf8')
-    expect(drawn.match(/<rect /g)).toHaveLength(14)
+    expect(drawn.match(/<rect [^>]*class="(?:ours|other)"/g)).toHaveLength(14)
     expect(drawn).not.toContain(server.host)
     expect(drawn).not.toMatch(/<script|href=|url\(/)
   }, 60_000)
