@@ -10,34 +10,39 @@ type Ask = (text: string) => Promise<string>
 export class Prompter {
   readonly #ask: Ask
   readonly #answers = new Map<string, string>()
-  /** Answers that were given to a target, by target and question. */
-  readonly #given = new Map<string, string>()
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(ask: Ask) {
     this.#ask = ask
   }
 
-  readonly prompt: Prompt = (request) => {
-    const answer = this.#last.then(() => this.#answer(request))
-    this.#last = answer.catch(() => {})
-    return answer
+  readonly prompt: Prompt = this.anew()
+
+  /** For who connects to the same targets once more: what was answered holds there too, and to ask again is no refusal of it. */
+  anew(): Prompt {
+    /** Answers that were given to a target, by target and question. */
+    const given = new Map<string, string>()
+    return (request) => {
+      const answer = this.#last.then(() => this.#answer(request, given))
+      this.#last = answer.catch(() => {})
+      return answer
+    }
   }
 
-  async #answer(request: PromptRequest): Promise<string> {
+  async #answer(request: PromptRequest, given: Map<string, string>): Promise<string> {
     const text = visible(request.text)
     if (request.kind === 'interactive') return this.#ask(text)
     const key = questionKey(request)
     const place = `${request.path.join(' > ')} ${key}`
     const known = this.#answers.get(key)
-    if (known !== undefined && this.#given.get(place) !== known) {
-      this.#given.set(place, known)
+    if (known !== undefined && given.get(place) !== known) {
+      given.set(place, known)
       return known
     }
     this.#answers.delete(key)
     const answer = await this.#ask(text)
     this.#answers.set(key, answer)
-    this.#given.set(place, answer)
+    given.set(place, answer)
     return answer
   }
 }

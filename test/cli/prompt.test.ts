@@ -111,6 +111,18 @@ describe('Prompter', () => {
   })
 })
 
+describe('Prompter for several connections', () => {
+  it('asks once for all of them, and again when one of them refuses the answer', async () => {
+    const asked: string[] = []
+    const prompter = new Prompter(async (text) => (asked.push(text), `answer ${asked.length}`))
+    const connect = (prompt = prompter.anew()): Promise<string> => prompt({ kind: 'passphrase', path: ['a'], text: 'Passphrase for k: ' })
+    expect([await connect(), await connect(), await connect()]).toEqual(['answer 1', 'answer 1', 'answer 1'])
+    const once = prompter.anew()
+    expect([await connect(once), await connect(once), await connect()]).toEqual(['answer 1', 'answer 2', 'answer 2'])
+    expect(asked).toHaveLength(2)
+  })
+})
+
 describe('--ask-password', () => {
   it('asks once and hands the answer to every target', async () => {
     const desk = new FakeDesk()

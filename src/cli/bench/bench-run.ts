@@ -36,7 +36,8 @@ export interface BenchRunOptions {
   /** How the target is called in what is shown. */
   target: string
   password: string | undefined
-  prompt: Prompt | undefined
+  /** Asks for one connection; undefined: nobody can be asked. */
+  prompts: (() => Prompt) | undefined
   logger: Logger
   clock: Clock
   /** Ends the run early; it aborts by itself when the time is over. */
@@ -75,17 +76,28 @@ export class BenchRun {
   /** Resolves to what was found, whole or not; rejects when the target can't be reached. */
   async run(): Promise<Report> {
     this.state = 'running'
-    const { clock, stop, flags, place, password, prompt, logger } = this.#options
+    const { clock, stop, flags, place, password, prompts, logger } = this.#options
     const from = clock.now()
     const cancel = clock.after(this.#maxTime, () => {
       this.#outOfTime = !stop.signal.aborted
       stop.abort(new Error('out of time'))
     })
     try {
-      const situation = { place, flags, password, prompt, logger, work: this.#work, files: this.#files, children: this.#children }
+      let asked = false
+      const noticed = prompts === undefined ? undefined : (): Prompt => {
+        const prompt = prompts()
+        return (request) => {
+          asked = true
+          return prompt(request)
+        }
+      }
+      const situation = { place, flags, password, prompts: noticed, logger, work: this.#work, files: this.#files, children: this.#children }
       const [ssh, direct] = await Promise.all([findSsh(), findDirect(situation)])
       const entries = await allContenders(situation, ssh, direct)
       await this.#measure(entries, ssh, direct, from)
+      if (asked && this.#report.leftOut.some(({ id, reason }) => /^ssh\b/.test(id) && /permission denied/i.test(reason))) {
+        this.#report.notes.push('ssh would ask at each call, so it was not let: with the key in an agent (ssh-add) it takes part.')
+      }
     } finally {
       cancel()
       this.leaveNothing()

@@ -58,7 +58,7 @@ export async function bench(desk: Desk, given: Flags): Promise<number> {
     const prompter = prompterOf(desk, line, stop.signal)
     const password = flags['ask-password'] === true ? await askPassword(desk, stop.signal) : undefined
     run = new BenchRun({
-      place, flags, password, prompt: prompter?.prompt, clock: desk.clock, stop, say,
+      place, flags, password, prompts: prompter === undefined ? undefined : () => prompter.anew(), clock: desk.clock, stop, say,
       target: embedded === undefined ? place.label : 'a server of its own on this machine',
       logger: recordLogger(flags['log-level'] ?? 'error', ({ message }) => say(`${visible(message)}\n`)),
       notLocal: new Set(embedded === undefined ? [] : [embedded.pid]),

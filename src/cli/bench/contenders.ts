@@ -37,7 +37,8 @@ export interface Situation {
   place: Place
   flags: Flags
   password: string | undefined
-  prompt: Prompt | undefined
+  /** Asks for one connection; undefined: nobody can be asked. */
+  prompts: (() => Prompt) | undefined
   logger: Logger
   work: Work
   files: BenchFiles
@@ -126,9 +127,9 @@ function pinnedLines(ssh: SshProgram | undefined, config: SshConfig | undefined)
 }
 
 /** Opens the target's way in a controller of its own; with a door, its first connection through that. */
-function opener({ place, flags, password, prompt, logger }: Situation, door: Door | undefined): OpenRamet {
+function opener({ place, flags, password, prompts, logger }: Situation, door: Door | undefined): OpenRamet {
   return (runtime, signal) => {
-    const controller = new Controller({ logger, ...(prompt === undefined ? {} : { prompt }) }, systemClock, door === undefined ? undefined : reachThrough(door))
+    const controller = new Controller({ logger, ...(prompts === undefined ? {} : { prompt: prompts() }) }, systemClock, door === undefined ? undefined : reachThrough(door))
     let via: Connecting | undefined
     place.steps.forEach((step, index) => {
       const isHop = index < place.steps.length - 1

@@ -89,7 +89,10 @@ export class SshProcess {
   failure(end: ProcessEnd): Error {
     if (this.#failed !== undefined) return this.#failed
     const said = this.stderr.trim().split('\n').at(-1)?.slice(0, 300) ?? ''
-    return failureOf('ssh', end, this.stderr) ?? new Error(`exit code ${end.exitCode}${said === '' ? '' : `: ${said}`}`)
+    const known = failureOf('ssh', end, this.stderr)
+    // Everything that is said of it stands behind its name.
+    if (known !== undefined) return new Error(known.message.replace(/^ssh: ssh failed: /, ''), { cause: known })
+    return new Error(`exit code ${end.exitCode}${said === '' ? '' : `: ${said}`}`)
   }
 
   #over(resolve: (end: ProcessEnd) => void, end: ProcessEnd): void {

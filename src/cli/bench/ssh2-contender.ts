@@ -48,9 +48,9 @@ export function plainSsh2(situation: Situation, configs: readonly SshConfig[], d
 }
 
 async function logIn(
-  { flags, password, prompt, logger }: Situation, step: Step, config: SshConfig, signal: AbortSignal, { door, through }: { door?: Door | undefined; through?: Ssh2Client | undefined },
+  { flags, password, prompts, logger }: Situation, step: Step, config: SshConfig, signal: AbortSignal, { door, through }: { door?: Door | undefined; through?: Ssh2Client | undefined },
 ): Promise<Ssh2Client> {
-  const options = { ...connectOptions(flags, { step, via: undefined, isHop: false, runtime: 'raw', password }), ...(prompt === undefined ? {} : { prompt }) }
+  const options = { ...connectOptions(flags, { step, via: undefined, isHop: false, runtime: 'raw', password }), ...(prompts === undefined ? {} : { prompt: prompts() }) }
   const saving: Promise<unknown>[] = []
   const login = await sshLogin(config, options, {
     path: [step.name], signal, prompting: () => {}, unfinished: (work) => void saving.push(work), book: new LogBook(logger),
