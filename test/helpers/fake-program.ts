@@ -9,6 +9,8 @@ export interface FakePrograms extends Disposable {
   readonly env: NodeJS.ProcessEnv
   /** Makes one. `body` is shell text; its arguments have been written down before it runs. */
   add(name: string, body: string): void
+  /** Takes one away again, with what it has left. */
+  remove(name: string): void
   /** The arguments of its last run. */
   args(name: string): string[]
   /** A file that a script can write to, as `$FAKE/name`; undefined while there is none. */
@@ -25,6 +27,9 @@ export function fakePrograms(): FakePrograms {
     add(name, body) {
       const record = `FAKE=${dir}; { for word in "$@"; do printf '%s\\0' "$word"; done; } >"$FAKE/${name}.args"`
       writeFileSync(join(dir, name), `#!/bin/sh\n${record}\n${body}\n`, { mode: 0o755 })
+    },
+    remove(name) {
+      for (const each of [name, `${name}.args`, `${name}.runs`]) rmSync(join(dir, each), { force: true })
     },
     args: (name) => file(`${name}.args`)?.split('\0').slice(0, -1) ?? [],
     [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }),
