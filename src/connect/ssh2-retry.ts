@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 
-/** Tries for connections that end before the server has said who it is: nothing has happened on the target by then. */
-export const MAX_DIALS = 6
+/** Tries for connections that end before the server has said who it is: nothing has happened on the target by then. Of a hundred at one sshd some take five. */
+export const MAX_DIALS = 8
 /** ms before the second try; doubled with each that follows, up to RETRY_MOST, and spread by half. */
 const RETRY_BASE = 300
 const RETRY_MOST = 2400

@@ -304,19 +304,19 @@ describe('ssh2 and servers that fail early', () => {
     expect(given?.aborted).toBe(true)
   })
 
-  it('tries six times, more and more slowly, when the server hangs up before it says who it is', async () => {
+  it('tries eight times, more and more slowly, when the server hangs up before it says who it is', async () => {
     await using busy = await startTcp((socket) => socket.end('Exceeded MaxStartups\r\n'))
     const clock = new TestClock()
     const connection = connectSsh2(options(busy.port, { clock }))
     const done = failure(connection)
-    for (let tries = 1; tries < 6; tries++) {
+    for (let tries = 1; tries < 8; tries++) {
       await accepted(busy, tries)
       // The connect timer and the one until the next try.
       while (clock.pending < 2) await turn()
       clock.advance(3600)
     }
     const error = await done
-    expect([error.code, error.stage, busy.taken()]).toEqual(['connect-failed', 'tcp', 6])
+    expect([error.code, error.stage, busy.taken()]).toEqual(['connect-failed', 'tcp', 8])
     expect(error.message).toMatch(/Exceeded MaxStartups/)
     expect(error.hint).toMatch(/PerSourcePenalties/)
     expect(clock.pending).toBe(0)

@@ -78,7 +78,9 @@ export async function startSshd(options: SshdOptions = {}): Promise<TestServer> 
       ...(options.config ?? []),
       `Port ${port}`, 'ListenAddress 127.0.0.1', ...files.map((file) => `HostKey ${file}`),
       `AuthorizedKeysFile ${join(dir, 'authorized_keys')}`, 'StrictModes no', 'UsePAM no', 'PidFile none', 'LogLevel VERBOSE',
-      'PermitRootLogin yes', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no', 'MaxStartups 200:30:300',
+      'PermitRootLogin yes', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no',
+      // Of this one the last value wins.
+      ...(options.config?.some((line) => /^MaxStartups /i.test(line)) === true ? [] : ['MaxStartups 200:30:300']),
       'PrintMotd no', 'UseDNS no', ...(options.realHome ? [] : [`SetEnv HOME=${home}`]), '',
     ].join('\n'))
     return [...withUs, SSHD, '-D', '-e', '-f', conf]
