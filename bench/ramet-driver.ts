@@ -38,9 +38,9 @@ export async function serveRamet(settings: RametSettings): Promise<void> {
     if (!context) throw new Error(`no context '${String(contextName)}'`)
     return context
   }
-  /** `via` names an open context. A target is a server, or 'local:', which only a context can be asked for here. */
+  /** `via` is a context, or the name of an open one. A target is a server, or 'local:', which only a context can be asked for here. */
   const connect = (target: Endpoint | 'local:', { via, node }: DriverRequest | { via?: unknown; node?: unknown }): Connecting => {
-    const options: ConnectOptions = { fresh: true, ...(via === undefined ? {} : { via: contextOf(via) }), ...(node === undefined ? {} : { node: node as string[] }) }
+    const options: ConnectOptions = { fresh: true, ...(via === undefined ? {} : { via: typeof via === 'string' ? contextOf(via) : via as Connecting }), ...(node === undefined ? {} : { node: node as string[] }) }
     if (target === 'local:') return ramet.connect(target, options)
     const { user, key: identityFile, knownHosts } = settings
     return ramet.connect(`ssh://${user}@${target.host}:${target.port}`, { identityFile, knownHosts, sshConfig: false, ...options })

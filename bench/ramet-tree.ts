@@ -43,6 +43,16 @@ export function treeOperations({ contexts, connect, firstCall, group, stats }: T
       await hop.close()
       return times
     },
+    /** From nothing to the first answer of what is behind so many hops, none of which is connected yet. */
+    through: async (request) => {
+      const opened: Connecting[] = []
+      const begun = performance.now()
+      for (const target of request['chain'] as Endpoint[]) opened.push(connect(target, { via: opened.at(-1) }))
+      await firstCall(opened.at(-1) as Connecting, request)
+      const took = performance.now() - begun
+      for (const opening of opened.reverse()) await (await opening).close()
+      return took
+    },
     /** `count` processes of the hop's own account below it: where no SSH is measured, none is needed. */
     gather: async (request) => {
       const opening = Array.from({ length: request['count'] as number }, () => connect('local:', { via: request['via'] }))

@@ -24,9 +24,9 @@ import { connectFirstCall } from './rows/connect.ts'
 import { exec } from './rows/exec.ts'
 import { fleet60 } from './rows/fleet.ts'
 import { pipelined } from './rows/pipelined.ts'
-import { rtt50Connect, rtt50NewCode, rtt50Warm } from './rows/rtt.ts'
+import { rtt50NewCode, rttConnect, rttWarm } from './rows/rtt.ts'
 import { stubBytes, stubMemory } from './rows/stub.ts'
-import { tree32, treeConnect, treeRtt50 } from './rows/tree-connect.ts'
+import { tree32, treeConnect, treeRtt50, treeThrough } from './rows/tree-connect.ts'
 import { treeCode, treeFanOut } from './rows/tree-crowd.ts'
 import { treePing, treeStreams } from './rows/tree-hop.ts'
 import { treeWarm } from './rows/tree-warm.ts'
@@ -34,8 +34,8 @@ import { warmCall } from './rows/warm.ts'
 import { root, Workspace } from './workspace.ts'
 
 const benchmarks: readonly Benchmark[] = [
-  connectFirstCall, warmCall, pipelined, exec, rtt50Warm, rtt50NewCode, rtt50Connect, bytesPerCall, stubMemory, stubBytes, fleet60, cli32,
-  treeConnect, tree32, treeWarm, treeRtt50, treeCode, treeFanOut, treePing, treeStreams,
+  connectFirstCall, warmCall, pipelined, exec, rttWarm, rtt50NewCode, rttConnect, bytesPerCall, stubMemory, stubBytes, fleet60, cli32,
+  treeConnect, treeThrough, tree32, treeWarm, treeRtt50, treeCode, treeFanOut, treePing, treeStreams,
 ]
 
 /** The drivers are this program too, so that one file is built. */

@@ -39,6 +39,24 @@ async function* connectRows(lab: Lab, suffix: string, suite: Suite): AsyncGenera
   }
 }
 
+/** A chain of which nothing is connected: what each stretch adds. */
+export const treeThrough: Benchmark = {
+  name: 'tree-through',
+  async *rows(lab) {
+    const { hop, targets } = await tree(lab, 'pinned', 3)
+    const chains = [['direct', [hop]], ['one hop', [hop, ...targets.slice(0, 1)]], ['three hops', [hop, ...targets]]] as const
+    const [ramet, mitogen] = [lab.ramet(), await lab.mitogen()]
+    const series = await interleave(chains.flatMap(([way, chain]) => [
+      side(`ramet (Worker), ${way}`, ramet, (driver) => driver.request<number>('through', { chain })),
+      side(`ramet (inline), ${way}`, ramet, (driver) => driver.request<number>('through', { chain, isolate: 'none' })),
+      side(`mitogen, ${way}`, mitogen, (driver) => driver.request<number>('through', { chain })),
+    ]), lab.rounds(7))
+    const row = rowOf('tree-through', 'connect through hops that are not connected either, until the first result of the last', 'ms', series)
+    for (const [way] of chains) compare(row, `ramet (Worker), ${way}`, `mitogen, ${way}`)
+    yield row
+  },
+}
+
 /** One of the figures that each round gave. */
 function part(series: readonly Series[], index: number): Series[] {
   return series.map((one) => ({ ...one, rounds: one.rounds.map((round) => round.slice(index, index + 1)) }))
