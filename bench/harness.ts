@@ -5,6 +5,8 @@ import type { Lab } from './lab.ts'
 export interface Side {
   name: string
   round?: () => Promise<number | number[]>
+  /** It takes part in the first so many rounds only, and in no warm-up: for what takes many times as long as the others. */
+  rounds?: number
   /** Why it can't be measured here: named in the row, never guessed. */
   missing?: string
 }
@@ -45,7 +47,7 @@ export interface Benchmark {
 
 /**
  * A, B, A, B …: what the machine does meanwhile falls on all alike. The first round warms up and is dropped. A side that
- * fails is named with its error and left out from there on; the others go on.
+ * fails is named with its error and left out from there on; the others go on. So do they where a side wants fewer rounds.
  */
 export async function interleave(sides: readonly Side[], rounds: number, options: { warmUp?: boolean } = {}): Promise<Series[]> {
   const series: Series[] = sides.map(({ name, missing }) => ({ name, rounds: [], ...(missing === undefined ? {} : { missing }) }))
@@ -53,6 +55,7 @@ export async function interleave(sides: readonly Side[], rounds: number, options
     for (const [index, side] of sides.entries()) {
       const own = series[index]
       if (own === undefined || own.missing !== undefined || side.round === undefined) continue
+      if (side.rounds !== undefined && (round === 0 || round > side.rounds)) continue
       try {
         const samples = await side.round()
         if (round > 0) own.rounds.push(Array.isArray(samples) ? samples : [samples])
@@ -135,7 +138,8 @@ export function print(row: Row): string {
 }
 
 function format(value: number): string {
-  return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString('en') : value.toFixed(Math.abs(value) >= 100 ? 0 : 1)
+  const size = Math.abs(value)
+  return size >= 1000 ? Math.round(value).toLocaleString('en') : value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2)
 }
 
 function firstLine(text: string): string {

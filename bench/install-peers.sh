@@ -11,4 +11,4 @@ if [ ! -e "$policy" ]; then
 fi
 apt-get update
 apt-get install -y --no-install-recommends \
-  openssh-client openssh-server dropbear-bin python3-mitogen clustershell pssh util-linux
+  openssh-client openssh-server dropbear-bin python3-mitogen clustershell pssh ansible ansible-mitogen util-linux

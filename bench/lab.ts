@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Driver } from './driver.ts'
 import type { Side } from './harness.ts'
+import { Ansible, type AnsibleOptions } from './peers/ansible.ts'
+import type { Strategy } from './peers/ansible-files.ts'
 import { mitogenMissing, startMitogen } from './peers/mitogen.ts'
 import { OpenSsh } from './peers/openssh.ts'
 import { Relay, type RelayOptions } from './relay.ts'
@@ -73,6 +75,15 @@ export class Lab {
     return missing === undefined ? this.own(startMitogen(this.workspace, options)) : { missing }
   }
 
+  /** With Mitogen's strategy it is asked once whether plays run through that: Ansible would go on without. */
+  async ansible(strategy: Strategy, target: Endpoint, options: AnsibleOptions = {}): Promise<Maybe<Ansible>> {
+    const missing = await Ansible.missing(strategy)
+    if (missing !== undefined) return { missing }
+    const ansible = new Ansible(this.workspace, strategy, options)
+    if (strategy === 'linear') return ansible
+    return ansible.proveMitogen(target).then(() => ansible, (error: Error) => ({ missing: error.message }))
+  }
+
   /** ramet in a process of its own. It takes the server's algorithms: its own have no order that a caller could set. */
   ramet(options: PeerOptions = {}): Maybe<Driver> {
     if (!existsSync(join(root, 'dist', 'index.js'))) return { missing: 'dist/index.js is not built' }
@@ -83,6 +94,12 @@ export class Lab {
   rawEcho(options: PeerOptions = {}): Driver {
     const { user, key } = this.workspace
     return this.own(this.#nodeDriver('raw-echo', { user, key }, options))
+  }
+
+  /** One connection of ssh2, with a channel for each command. */
+  ssh2(options: PeerOptions = {}): Driver {
+    const { user, key } = this.workspace
+    return this.own(this.#nodeDriver('ssh2', { user, key, ownAlgorithms: options.suite === 'default' }, options))
   }
 
   async close(): Promise<void> {

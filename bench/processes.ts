@@ -16,6 +16,9 @@ export function findProgram(name: string): string | undefined {
   return found.status === 0 ? found.stdout.trim() : undefined
 }
 
+/** Debian's packages are for Debian's Python: another `python3` on PATH does not have them. */
+export const python = '/usr/bin/python3'
+
 /** An argv that keeps a program and all its children on the first core. */
 export function onOneCore(argv: readonly string[], pinned: boolean): string[] {
   return pinned ? ['taskset', '-c', '0', ...argv] : [...argv]
@@ -48,6 +51,9 @@ export function run(argv: readonly string[], options: SpawnOptions = {}): Promis
     child.on('close', (code) => resolve({ duration: performance.now() - begun, code, stdout, stderr }))
   })
 }
+
+/** How many lines there are in what a program printed. */
+export const linesOf = (output: string): number => output.split('\n').filter((line) => line !== '').length
 
 /** A port of 127.0.0.1 that was free a moment ago. */
 export function freePort(): Promise<number> {

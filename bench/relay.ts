@@ -80,6 +80,13 @@ export class Relay implements Endpoint {
     }
   }
 
+  /** Resolves when no connection is open any more, and all bytes are counted. Rejects after `limit` ms. */
+  async quiet(limit = 10_000): Promise<void> {
+    for (const end = performance.now() + limit; this.#open.size > 0; await new Promise((resolve) => setTimeout(resolve, 5))) {
+      if (performance.now() > end) throw new Error(`a connection is still open ${limit} ms after its program has ended`)
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#state === 'closed') return
     this.#state = 'closed'

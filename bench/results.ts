@@ -22,6 +22,9 @@ export async function versions(): Promise<Record<string, string>> {
     dropbear: ['dropbear', '-V'],
     python: ['/usr/bin/python3', '--version'],
     mitogen: ['/usr/bin/python3', '-c', 'import mitogen; print(".".join(map(str, mitogen.__version__)))'],
+    ansible: ['ansible-playbook', '--version'],
+    'ansible-mitogen': ['dpkg-query', '-W', '-f', '${Version}', 'ansible-mitogen'],
+    ssh2: [process.execPath, '-p', 'require("ssh2/package.json").version'],
     clush: ['clush', '--version'],
     'parallel-ssh': ['parallel-ssh', '--version'],
   }

@@ -14,6 +14,7 @@ import { guard } from './guard.ts'
 import { print, type Benchmark, type Row } from './harness.ts'
 import { Lab } from './lab.ts'
 import { serveRawEcho } from './peers/raw-echo.ts'
+import { serveSsh2 } from './peers/ssh2.ts'
 import { serveRamet, type RametSettings } from './ramet-driver.ts'
 import { figures, newestResults, withFigures } from './readme-figures.ts'
 import { picture, pictureFile } from './readme-picture.ts'
@@ -23,6 +24,7 @@ import { cli32 } from './rows/cli.ts'
 import { connectFirstCall } from './rows/connect.ts'
 import { exec } from './rows/exec.ts'
 import { fleet60 } from './rows/fleet.ts'
+import { hundred, hundredBytes, hundredLoop } from './rows/hundred.ts'
 import { pipelined } from './rows/pipelined.ts'
 import { rtt50NewCode, rttConnect, rttWarm } from './rows/rtt.ts'
 import { stubBytes, stubMemory } from './rows/stub.ts'
@@ -35,11 +37,12 @@ import { root, Workspace } from './workspace.ts'
 
 const benchmarks: readonly Benchmark[] = [
   connectFirstCall, warmCall, pipelined, exec, rttWarm, rtt50NewCode, rttConnect, bytesPerCall, stubMemory, stubBytes, fleet60, cli32,
+  hundred, hundredLoop, hundredBytes,
   treeConnect, treeThrough, tree32, treeWarm, treeRtt50, treeCode, treeFanOut, treePing, treeStreams,
 ]
 
 /** The drivers are this program too, so that one file is built. */
-const drivers: Record<string, (settings: RametSettings) => Promise<void>> = { 'ramet': serveRamet, 'raw-echo': serveRawEcho }
+const drivers: Record<string, (settings: RametSettings) => Promise<void>> = { 'ramet': serveRamet, 'raw-echo': serveRawEcho, 'ssh2': serveSsh2 }
 
 const { values } = parseArgs({
   options: {

@@ -9,6 +9,7 @@ export async function buildBench(programs) {
   await build({
     absWorkingDir: root,
     entryPoints: programs.map(name => `${root}bench/${name}.ts`),
+    outbase: root + 'bench',
     bundle: true,
     outdir: dist + 'bench',
     format: 'esm',

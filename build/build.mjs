@@ -41,7 +41,7 @@ const parts = {
     return 'dist/bench/start.js'
   },
   async bench() {
-    await buildBench(['run'])
+    await buildBench(['run', 'programs/hundred-ramet', 'programs/hundred-ssh2', 'programs/loop-ramet'])
     return 'dist/bench/run.js'
   },
 }

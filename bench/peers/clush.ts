@@ -1,4 +1,4 @@
-import { findProgram, run } from '../processes.ts'
+import { findProgram, linesOf, run } from '../processes.ts'
 import type { Suite } from '../sshd.ts'
 import type { Workspace } from '../workspace.ts'
 import { sshOptions } from './openssh.ts'
@@ -12,7 +12,7 @@ export async function clush(workspace: Workspace, suite: Suite, port: number, ho
   const options = [...sshOptions(workspace, suite), '-p', String(port)].join(' ')
   const argv = ['clush', '-q', '-f', String(hosts.length), '-l', workspace.user, '-o', options, '-w', hosts.join(','), '--', command]
   const done = await run(argv)
-  const lines = done.stdout.split('\n').filter((line) => line !== '').length
+  const lines = linesOf(done.stdout)
   if (done.code !== 0 || lines !== hosts.length) throw new Error(`clush ended with ${done.code} after ${lines} hosts: ${done.stderr.trim()}`)
   return done.duration
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { findProgram, onOneCore, run } from '../processes.ts'
+import { findProgram, linesOf, onOneCore, run } from '../processes.ts'
 import { algorithms, type Suite } from '../sshd.ts'
 import type { Endpoint, Workspace } from '../workspace.ts'
 
@@ -44,6 +44,24 @@ export class OpenSsh {
     const done = await run(argv)
     if (done.code !== 0) throw new Error(`ssh ended with ${done.code}: ${done.stderr.trim()}`)
     return done.duration
+  }
+
+  /**
+   * Milliseconds of so many commands, one after the other, that a shell starts; with `master` the first of them opens one for the
+   * others, and it is ended outside of that time. They print `expected` lines in all, by default one each.
+   */
+  async repeated(workspace: Workspace, target: Endpoint, command: string, times: number, master: boolean, expected: number = times): Promise<number> {
+    const socket = join(workspace.dir, `cr-${target.port}`)
+    const argv = [...this.#argv, '-p', String(target.port), ...(master ? ['-o', `ControlPath=${socket}`, '-o', 'ControlMaster=auto', '-o', 'ControlPersist=60s'] : [])]
+    const loop = 'i=0; while [ $i -lt "$0" ]; do "$@" || exit; i=$((i+1)); done'
+    try {
+      const done = await run(onOneCore(['sh', '-c', loop, String(times), ...argv, '--', target.host, command], this.#oneCore))
+      const lines = linesOf(done.stdout)
+      if (done.code !== 0 || lines !== expected) throw new Error(`ssh ended with ${done.code} after ${lines} of ${expected} lines: ${done.stderr.trim()}`)
+      return done.duration
+    } finally {
+      if (master) await run([...argv, '-O', 'exit', '--', target.host])
+    }
   }
 
   /** Opens a master connection; the session's `command` then runs over it. */

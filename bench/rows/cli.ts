@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { compare, interleave, rowOf, type Benchmark, type Row, type Side } from '../harness.ts'
-import type { Lab } from '../lab.ts'
+import { side, type Lab } from '../lab.ts'
 import { clush, clushMissing } from '../peers/clush.ts'
 import { parallelSsh, psshMissing } from '../peers/pssh.ts'
 import { run } from '../processes.ts'
@@ -10,6 +10,8 @@ import { addresses, root, type Workspace } from '../workspace.ts'
 
 const hosts = addresses.slice(0, 32)
 const command = 'hostname'
+/** Of what takes seconds. */
+const slowRounds = 3
 
 /** The whole process, from its start to its end: one command on 32 targets that nothing is connected to. */
 export const cli32: Benchmark = {
@@ -25,14 +27,19 @@ export const cli32: Benchmark = {
 async function cliRow(lab: Lab, name: string, suite: Suite): Promise<Row> {
   const { workspace } = lab
   const { port } = await lab.sshd({ suite, hosts: hosts.length })
+  const targets = hosts.map((host) => ({ host, port }))
+  const ansible = await lab.ansible('linear', { host: hosts[0] ?? '', port }, { suite })
   const series = await interleave([
     optional('ramet run', rametMissing(), () => rametRun(workspace, port)),
     optional('clush', clushMissing(), () => clush(workspace, suite, port, hosts, command)),
     optional('parallel-ssh', psshMissing(), () => parallelSsh(workspace, suite, port, hosts, command)),
+    { ...side('ansible -m command', ansible, (adHoc) => adHoc.everywhere(targets, command)), rounds: Math.min(slowRounds, lab.rounds(9)) },
   ], lab.rounds(9))
   const row = rowOf(name, 'hostname on 32 cold targets, whole process', 'ms', series)
   compare(row, 'ramet run', 'clush', suite === 'default' ? undefined : 0.7)
   compare(row, 'ramet run', 'parallel-ssh', suite === 'default' ? undefined : 0.9)
+  compare(row, 'ramet run', 'ansible -m command', suite === 'default' ? undefined : 0.25)
+  row.notes.push(`ansible takes part in the first ${slowRounds} rounds, without a warm-up; 32 forks, pipelining, its masters ended outside of its time.`)
   return row
 }
 

@@ -20,9 +20,11 @@ async function spacedRow(lab: Lab, name: string, options: PeerOptions): Promise<
   const series = await interleave([
     side('ramet', await prepared(lab.ramet(options), 'open', { name: 'a', target }), (driver) => driver.request<number[]>('exec', args)),
     side('mitogen', await prepared(await lab.mitogen(options), 'open', { name: 'a', target }), (driver) => driver.request<number[]>('exec', args)),
+    side('ssh2, a channel each', await prepared(lab.ssh2(options), 'open', { target }), (driver) => driver.request<number[]>('exec', args)),
   ], lab.rounds(10))
   const row = rowOf(name, 'hostname by sh, calls 10 ms apart', 'us', series)
   compare(row, 'ramet', 'mitogen', 0.85)
+  compare(row, 'ramet', 'ssh2, a channel each')
   return row
 }
 
@@ -35,9 +37,11 @@ async function burstRow(lab: Lab, name: string, options: PeerOptions): Promise<R
     side('ramet', await prepared(lab.ramet(options), 'open', { name: 'a', target }), (driver) => driver.request<number[]>('exec', args)),
     side('mitogen', await prepared(await lab.mitogen(options), 'open', { name: 'a', target }), (driver) => driver.request<number[]>('exec', args)),
     side('ssh over a master', master, (open) => open.exec(command, lab.calls(20))),
+    side('ssh2, a channel each', await prepared(lab.ssh2(options), 'open', { target }), (driver) => driver.request<number[]>('exec', args)),
   ], lab.rounds(10))
   const row = rowOf(name, 'hostname by sh, back to back', 'us', series)
   compare(row, 'ramet', 'mitogen', 1.4)
   compare(row, 'ramet', 'ssh over a master', 0.4)
+  compare(row, 'ramet', 'ssh2, a channel each')
   return row
 }

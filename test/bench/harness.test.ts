@@ -27,6 +27,16 @@ test('rounds interleave, the first is dropped, and a side that fails leaves the 
   ])
 })
 
+test('a side that wants fewer rounds takes part in the first ones, beside the others, and does not warm up', async () => {
+  const order: string[] = []
+  const series = await interleave([
+    { name: 'quick', round: () => Promise.resolve(order.push('quick')) },
+    { name: 'slow', rounds: 2, round: () => Promise.resolve(order.push('slow')) },
+  ], 3)
+  expect(order).toEqual(['quick', 'quick', 'slow', 'quick', 'slow', 'quick'])
+  expect(series.map(({ rounds }) => rounds)).toEqual([[[2], [4], [6]], [[3], [5]]])
+})
+
 test('verdicts follow their bounds, and a missing peer gives none', () => {
   const row = rowOf('r', 'a figure', 'ms', [
     { name: 'ours', rounds: [[50]] }, { name: 'peer', rounds: [[100]] }, { name: 'gone', rounds: [], missing: 'is not installed' },

@@ -72,6 +72,19 @@ test('everything arrives in order and then the end, through delay and rate', asy
   expect(performance.now() - begun).toBeGreaterThanOrEqual(50)
 })
 
+test('a relay is quiet once no connection is open, and says so when one stays', async () => {
+  const relay = await relayTo(await serverThat((socket) => socket.resume().on('end', () => socket.end())))
+  const socket = through(relay)
+  await once(socket, 'connect')
+  socket.write('x')
+  // The relay has it only when it has taken the connection.
+  while (relay.traffic.bytesUp === 0) await new Promise((resolve) => setImmediate(resolve))
+  await expect(relay.quiet(0)).rejects.toThrow('still open')
+  socket.resume().end()
+  await relay.quiet()
+  expect(relay.traffic.bytesUp).toBe(1)
+})
+
 test('a side that breaks off breaks the other', async () => {
   const target = await serverThat((socket) => socket.once('data', () => socket.resetAndDestroy()))
   const relay = await relayTo(target)

@@ -1,0 +1,89 @@
+import { compare, faster, interleave, rowOf, type Benchmark, type Row } from '../harness.ts'
+import { address, type Lab } from '../lab.ts'
+import type { Suite } from '../sshd.ts'
+import { ansibleWay, loopLine, loopWays, sideOf, ways } from './hundred-ways.ts'
+
+const times = 100
+const argv = ['hostname']
+const ssh = `${times} × ssh`
+
+/** Whole processes: so many commands on one host that nothing is connected to, each begun when the one before has been read. */
+export const hundred: Benchmark = {
+  name: 'hundred',
+  async *rows(lab) {
+    const row = await timeRow(lab, 'hundred', 'pinned', 9, 3)
+    faster(row, 'ramet', 'ansible, linear', 25)
+    faster(row, 'ramet', 'ansible, mitogen_linear', 6)
+    faster(row, 'ramet', ssh, 30)
+    for (const peer of ['mitogen', 'ssh over a master', 'ssh2, a channel each']) compare(row, 'ramet', peer)
+    row.notes.push(
+      `ramet, Mitogen and ssh2 are small programs over the library. Ansible's play has ${times} tasks of the command module, no loop.`,
+      'What takes seconds has fewer rounds, and no warm-up.')
+    yield row
+    const plain = await timeRow(lab, 'hundred-default', 'default', 3, 1)
+    for (const peer of ['ansible, linear', 'ansible, mitogen_linear', ssh]) faster(plain, 'ramet', peer)
+    plain.notes.push("Default against default: each connection of OpenSSH's client costs about 60 ms more, which is a hundred times that for the one that connects a hundred times.")
+    yield plain
+  },
+}
+
+async function timeRow(lab: Lab, name: string, suite: Suite, rounds: number, slow: number): Promise<Row> {
+  const target = address(await lab.sshd({ suite }))
+  const all = await ways(lab, target, { argv, times, suite, slowRounds: Math.min(slow, lab.rounds(rounds)) })
+  const series = await interleave(all.map((way) => sideOf(way, target)), lab.rounds(rounds))
+  return rowOf(name, `${times} × ${argv.join(' ')} on one host, whole process, cold start to exit`, 'ms', series)
+}
+
+export const hundredLoop: Benchmark = {
+  name: 'hundred-loop',
+  async *rows(lab) {
+    const target = address(await lab.sshd())
+    const all = await loopWays(lab, target, { argv, times, suite: 'pinned', slowRounds: Math.min(3, lab.rounds(7)) })
+    const series = await interleave(all.map((way) => sideOf(way, target)), lab.rounds(7))
+    const row = rowOf('hundred-loop', `the same as one remote loop: ${argv.join(' ')} ${times} times on the target, asked for once`, 'ms', series)
+    compare(row, 'ramet, a function', 'mitogen, a function')
+    for (const peer of ['ssh', 'ansible, mitogen_linear', 'ansible, linear']) compare(row, 'ramet, a shell', `${peer}, a shell`)
+    row.notes.push(`A shell's loop: ${loopLine(argv, times)}`)
+    yield row
+  },
+}
+
+/** What all of it costs the network, from the first byte of the first connection to the last of the last. */
+export const hundredBytes: Benchmark = {
+  name: 'hundred-bytes',
+  async *rows(lab) {
+    yield await bytesRow(lab, 'hundred-bytes', 'pinned')
+    const plain = await bytesRow(lab, 'hundred-bytes-default', 'default')
+    plain.notes.push("Default against default: OpenSSH's post-quantum key exchange doubles what each of its connections costs.")
+    yield plain
+  },
+}
+
+async function bytesRow(lab: Lab, name: string, suite: Suite): Promise<Row> {
+  const sshd = await lab.sshd({ suite })
+  const relay = await lab.relay(sshd)
+  const packets: string[] = []
+  const all = await ways(lab, address(sshd), { argv, times, suite, slowRounds: 1 })
+  for (const strategy of ['mitogen_linear', 'linear'] as const) {
+    const compressed = await lab.ansible(strategy, address(sshd), { suite, compressed: true })
+    all.push({ ...ansibleWay(`ansible, ${strategy}, ssh -C`, compressed, argv.join(' '), times), rounds: 1 })
+  }
+  const series = await interleave(all.map((way) => sideOf({
+    ...way,
+    run: async (target) => {
+      const before = { ...relay.traffic }
+      await way.run(target)
+      await relay.quiet()
+      const { bytesUp, bytesDown, packetsUp, packetsDown, connections } = relay.traffic
+      packets.push(`${way.name} ${packetsUp + packetsDown - before.packetsUp - before.packetsDown} in ${connections - before.connections}`)
+      return (bytesUp + bytesDown - before.bytesUp - before.bytesDown) / 1000
+    },
+  }, address(relay))), lab.rounds(2), { warmUp: false })
+  const row = rowOf(name, `${times} × ${argv.join(' ')} on one host from cold: bytes on the wire, both ways`, 'KB', series)
+  compare(row, 'ramet', 'ansible, mitogen_linear', 0.12)
+  compare(row, 'ramet', 'ansible, linear', 0.005)
+  compare(row, 'ramet', ssh, 0.1)
+  compare(row, 'ramet', 'mitogen')
+  row.notes.push(`Packets and connections: ${packets.slice(0, all.length).join(', ')}.`)
+  return row
+}
