@@ -37,6 +37,10 @@ export interface Row {
   series: Series[]
   checks: Check[]
   notes: string[]
+  /** Lines that stand on the screen alone: tables and plots of what `data` holds. */
+  shown?: string[]
+  /** What a picture can be made of, and what is in no series. */
+  data?: unknown
 }
 
 export interface Benchmark {
@@ -134,7 +138,7 @@ export function print(row: Row): string {
     const value = check.missing !== undefined ? firstLine(check.missing) : check.spread ? check.value.toFixed(3) : format(check.value)
     lines.push(`  ${verdict.padEnd(10)}  ${check.text}: ${value}${spread}`)
   }
-  return [...lines, ...row.notes.map((note) => `  ${note}`)].join('\n')
+  return [...lines, ...[...row.notes, ...row.shown ?? []].map((note) => `  ${note}`.trimEnd())].join('\n')
 }
 
 function format(value: number): string {

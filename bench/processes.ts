@@ -96,6 +96,10 @@ export class ServerProcess {
     }
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
   async close(): Promise<void> {
     if (this.#state === 'running') this.#child.kill('SIGTERM')
     this.#state = 'closed'

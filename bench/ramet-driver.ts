@@ -2,6 +2,7 @@ import type { Connecting, ConnectOptions, Context, ContextActions, ControllerOpt
 import type { Group } from '../src/controller/group.ts'
 import { pathToFileURL } from 'node:url'
 import { serve, type DriverRequest } from './driver.ts'
+import { growthOperations } from './ramet-growth.ts'
 import { treeOperations } from './ramet-tree.ts'
 import { checked, isolated, type Tasks, tasksUrl } from './ramet-work.ts'
 import type { Endpoint } from './workspace.ts'
@@ -135,6 +136,7 @@ export async function serveRamet(settings: RametSettings): Promise<void> {
       }
     },
     stats: () => Promise.resolve(ramet.stats()),
+    ...growthOperations({ connect, group }),
     ...treeOperations({ contexts, connect, firstCall, group, stats: () => ramet.stats() }),
   })
   await ramet.close()

@@ -43,7 +43,7 @@ export function machine(): Results['machine'] {
 
 /** Raw samples are kept to four digits; that is finer than any clock here, and a third of the bytes. */
 export function write(path: string, results: Results): void {
-  const rows = results.rows.map((row) => ({
+  const rows = results.rows.map(({ shown: _shown, ...row }) => ({
     ...row,
     series: row.series.map(({ name, missing, rounds }) => {
       const all = rounds.flat()

@@ -24,6 +24,7 @@ import { cli32 } from './rows/cli.ts'
 import { connectFirstCall } from './rows/connect.ts'
 import { exec } from './rows/exec.ts'
 import { fleet60 } from './rows/fleet.ts'
+import { growth } from './rows/growth.ts'
 import { hundred, hundredBytes, hundredLoop } from './rows/hundred.ts'
 import { pipelined } from './rows/pipelined.ts'
 import { rtt50NewCode, rttConnect, rttWarm } from './rows/rtt.ts'
@@ -38,7 +39,7 @@ import { root, Workspace } from './workspace.ts'
 const benchmarks: readonly Benchmark[] = [
   connectFirstCall, warmCall, pipelined, exec, rttWarm, rtt50NewCode, rttConnect, bytesPerCall, stubMemory, stubBytes, fleet60, cli32,
   hundred, hundredLoop, hundredBytes,
-  treeConnect, treeThrough, tree32, treeWarm, treeRtt50, treeCode, treeFanOut, treePing, treeStreams,
+  treeConnect, treeThrough, tree32, treeWarm, treeRtt50, treeCode, treeFanOut, treePing, treeStreams, growth,
 ]
 
 /** The drivers are this program too, so that one file is built. */

@@ -20,7 +20,7 @@ export interface SshdOptions {
   suite?: Suite
   /** The server and its sessions on the first core only. */
   oneCore?: boolean
-  /** How many addresses it serves, from 127.0.0.1 up. Default 1, at most 64. */
+  /** How many addresses it serves, from 127.0.0.1 up. Default 1, at most 224. */
   hosts?: number
 }
 
@@ -56,6 +56,11 @@ export class Sshd implements Endpoint {
     }
     workspace.trust(server.port, addresses.slice(0, hosts))
     return server
+  }
+
+  /** Of the processes that listen: every session is a descendant of one of them. */
+  get pids(): number[] {
+    return this.#processes.map(({ pid }) => pid)
   }
 
   async close(): Promise<void> {

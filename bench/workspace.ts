@@ -15,7 +15,7 @@ function findRoot(from: string): string {
 }
 
 /** Loopback addresses that stand for so many hosts: 127.0.0.1 is the first. */
-export const addresses: readonly string[] = Array.from({ length: 64 }, (_, i) => `127.0.0.${i + 1}`)
+export const addresses: readonly string[] = Array.from({ length: 224 }, (_, i) => `127.0.0.${i + 1}`)
 
 /** A server that can be reached, however far behind relays it stands. */
 export interface Endpoint {

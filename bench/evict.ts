@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { Worker } from 'node:worker_threads'
+
+/** Bytes of the last cache that cores share, 0 where the system does not say. */
+export function sharedCache(): number {
+  try {
+    const text = readFileSync('/sys/devices/system/cpu/cpu0/cache/index3/size', 'utf8')
+    return Number(/^(\d+)K/.exec(text)?.[1] ?? 0) * 1024
+  } catch {
+    return 0
+  }
+}
+
+const sweep = `
+const { parentPort, workerData } = require('node:worker_threads')
+const bytes = Buffer.alloc(workerData, 1)
+parentPort.on('message', () => {
+  for (let i = 0; i < bytes.length; i += 64) bytes[i]++
+  parentPort.postMessage(0)
+})`
+
+/** Pushes what others keep out of the caches of every core: what a process costs that has not run for a while can be measured. */
+export class Evictor {
+  readonly #workers: Worker[]
+
+  constructor() {
+    this.#workers = cpus().map(() => new Worker(sweep, { eval: true, workerData: 2 * (sharedCache() || 32 * 2 ** 20) }))
+  }
+
+  async evict(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => new Promise((resolve) => {
+      worker.once('message', resolve)
+      worker.postMessage(0, [])
+    })))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.terminate()))
+  }
+}

@@ -1,0 +1,176 @@
+import { availableParallelism } from 'node:os'
+import { cpuOf, machineCpu, parentOf } from './cpu.ts'
+import type { Driver } from './driver.ts'
+import { privateDirty, processTree, resident } from './memory.ts'
+import type { Spent } from './ramet-growth.ts'
+import type { Sshd } from './sshd.ts'
+import { addresses, type Endpoint } from './workspace.ts'
+
+/** How the contexts stand to the controller. `levels` hops are on the way to each, `width` hops beside each other on each level. */
+export interface Shape {
+  name: string
+  width: number
+  levels: number
+}
+
+/** Milliseconds of CPU by whom: hops by level, and everything that a target's machine does, its sshd included. */
+export interface Shares {
+  controller: number
+  hops: number[]
+  /** The sshd sessions through which the hops are reached; they carry what passes to and from the controller. */
+  hopSessions: number[]
+  targets: number
+}
+
+/** What one size of one shape took. */
+export interface Sample {
+  count: number
+  /** ms until all are connected and have answered once. */
+  connect: number
+  connectCpu: Shares
+  /** Part of the machine's CPU time meanwhile that neither we nor idleness had: what else ran. */
+  others: number
+  /** ms of one call to all of them, warm. */
+  call: number
+  callCpu: Shares
+}
+
+export interface Memory {
+  count: number
+  /** MB (10^6), Private_Dirty and resident of one process each; for targets and their sessions the mean. */
+  controller: [dirty: number, resident: number]
+  hop?: [dirty: number, resident: number]
+  stub: [dirty: number, resident: number]
+  session: [dirty: number, resident: number]
+}
+
+/** A controller with a tree of hops, from which contexts are grown and shrunk. */
+export class Growth {
+  readonly #driver: Driver
+  readonly #sshd: Sshd
+  readonly #shape: Shape
+  /** Names of the hops below which the targets go. */
+  #vias: string[] = []
+  /** Pids by level. */
+  readonly #hops: number[][] = []
+  readonly #hopSessions: number[][] = []
+  #stubs: number[] = []
+
+  constructor(driver: Driver, sshd: Sshd, shape: Shape) {
+    this.#driver = driver
+    this.#sshd = sshd
+    this.#shape = shape
+  }
+
+  /** Opens the hops, one below the other on each of the ways. */
+  async prepare(): Promise<void> {
+    const { width, levels } = this.#shape
+    for (let level = 0; level < levels; level++) {
+      const above = this.#vias
+      const [pids, sessions]: [number[], number[]] = [[], []]
+      this.#vias = []
+      for (let index = 0; index < width; index++) {
+        const name = `hop-${level}-${index}`
+        const pid = await this.#driver.request<number>('open', { name, target: this.#endpoint(level * width + index), idle: true, ...(above.length === 0 ? {} : { via: above[index] }) })
+        this.#vias.push(name)
+        pids.push(pid)
+        sessions.push(...this.#sessionsOf(pid))
+      }
+      this.#hops.push(pids)
+      this.#hopSessions.push(sessions)
+    }
+  }
+
+  async connect(count: number): Promise<Pick<Sample, 'connect' | 'connectCpu' | 'others'>> {
+    const first = this.#shape.width * this.#shape.levels
+    const targets = Array.from({ length: count }, (_, index) => this.#endpoint(first + index))
+    const [before, machine] = [this.#cpu(), machineCpu()]
+    const { took, cpu, pids } = await this.#driver.request<Spent & { pids: number[] }>('grow', { targets, vias: this.#vias })
+    const { busy } = machineCpu(machine)
+    this.#stubs = pids
+    const connectCpu = { ...spent(before, this.#cpu()), controller: cpu }
+    const others = Math.max(0, busy - total(connectCpu)) / (took * availableParallelism())
+    return { connect: took, connectCpu, others }
+  }
+
+  /** Means of so many calls to all. As many go before them in every size: the targets' code is compiled as far in each. */
+  async call(times = 20): Promise<Pick<Sample, 'call' | 'callCpu'>> {
+    await this.#driver.request('call_grown', { times })
+    const before = this.#cpu()
+    const { took, cpu } = await this.#driver.request<Spent>('call_grown', { times })
+    return { call: took, callCpu: { ...mapShares(spent(before, this.#cpu()), (value) => value / times), controller: cpu } }
+  }
+
+  /** ms of CPU that a call costs all targets together when none of what it needs is in a cache. */
+  async coldCall(times = 20): Promise<number> {
+    const before = this.#cpu()
+    await this.#driver.request('call_cold', { times })
+    return (this.#cpu().targets - before.targets) / times
+  }
+
+  async memory(): Promise<Memory> {
+    await this.#driver.request('settle')
+    const some = this.#stubs.slice(0, 20)
+    const hop = this.#hops.at(-1)?.[0]
+    return {
+      count: this.#stubs.length,
+      controller: memoryOf([this.#driver.pid]),
+      ...(hop === undefined ? {} : { hop: memoryOf([hop]) }),
+      stub: memoryOf(some),
+      session: memoryOf(some.flatMap((pid) => this.#sessionsOf(pid))),
+    }
+  }
+
+  /** Resolves when nothing of the contexts is left on this machine. */
+  async shrink(): Promise<void> {
+    await this.#driver.request('shrink')
+    this.#stubs = []
+    const hops = [this.#hops, this.#hopSessions].flat(2).length
+    for (let looks = 0; looks < 500 && this.#sshd.pids.flatMap(processTree).length > this.#sshd.pids.length + hops; looks++) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+
+  #endpoint(index: number): Endpoint {
+    const host = addresses[index]
+    if (host === undefined) throw new Error(`no address for target ${index}`)
+    return { host, port: this.#sshd.port }
+  }
+
+  /** What stands between a stub and the server that listens. */
+  #sessionsOf(pid: number): number[] {
+    const found: number[] = []
+    for (let above = parentOf(pid); above > 1 && !this.#sshd.pids.includes(above); above = parentOf(above)) found.push(above)
+    return found
+  }
+
+  #cpu(): Omit<Shares, 'controller'> {
+    const apart = new Set([this.#hops, this.#hopSessions].flat(2))
+    return {
+      hops: this.#hops.map((pids) => sum(pids.map(cpuOf))),
+      hopSessions: this.#hopSessions.map((pids) => sum(pids.map(cpuOf))),
+      targets: sum(this.#sshd.pids.flatMap(processTree).filter((pid) => !apart.has(pid)).map(cpuOf)),
+    }
+  }
+}
+
+export function total({ controller, hops, hopSessions, targets }: Shares): number {
+  return controller + sum(hops) + sum(hopSessions) + targets
+}
+
+function spent(before: Omit<Shares, 'controller'>, after: Omit<Shares, 'controller'>): Omit<Shares, 'controller'> {
+  const minus = (list: number[], other: number[]): number[] => list.map((value, index) => value - (other[index] ?? 0))
+  return { hops: minus(after.hops, before.hops), hopSessions: minus(after.hopSessions, before.hopSessions), targets: after.targets - before.targets }
+}
+
+function mapShares(shares: Omit<Shares, 'controller'>, change: (value: number) => number): Omit<Shares, 'controller'> {
+  return { hops: shares.hops.map(change), hopSessions: shares.hopSessions.map(change), targets: change(shares.targets) }
+}
+
+function memoryOf(pids: readonly number[]): [number, number] {
+  return [privateDirty(pids) / pids.length / 1e6, sum(pids.map(resident)) / pids.length / 1e6]
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}
