@@ -26,6 +26,8 @@ export interface Check {
   spread?: [number, number]
   /** Absent: printed for information, nothing is demanded. */
   met?: boolean
+  /** A goal beyond the goals: whether it is reached. Who misses it has missed nothing. */
+  reached?: boolean
   /** What stood in the way of a verdict. */
   missing?: string
 }
@@ -85,6 +87,23 @@ export function compare(row: Row, side: string, peer: string, bound?: number): v
   addRatio(row, text, side, peer, (ratio) => bound === undefined ? undefined : ratio <= bound)
 }
 
+/** A stretch goal: `side` takes at most `bound` times what `peer` takes. */
+export function stretch(row: Row, side: string, peer: string, bound: number): void {
+  addRatio(row, `stretch: ${side} ≤ ${bound} × ${peer}`, side, peer, () => undefined)
+  beyond(row, bound)
+}
+
+/** A stretch goal: the median of `side` is at most `limit`, in the row's unit. */
+export function stretchWithin(row: Row, side: string, limit: number, why: string): void {
+  row.checks.push({ text: `stretch: ${side} ≤ ${why} = ${format(limit)} ${row.unit}`, value: medianOf(row, side) })
+  beyond(row, limit)
+}
+
+function beyond(row: Row, bound: number): void {
+  const check = row.checks.at(-1)
+  if (check !== undefined && !Number.isNaN(check.value)) check.reached = check.value <= bound
+}
+
 /** `side` is at least `bound` times `peer`: for figures where more is better. */
 export function atLeast(row: Row, side: string, peer: string, bound: number): void {
   addRatio(row, `${side} ≥ ${bound} × ${peer}`, side, peer, (ratio) => ratio >= bound)
@@ -133,7 +152,8 @@ export function print(row: Row): string {
     lines.push(`  ${name.padEnd(width)}  ${shown}`)
   }
   for (const check of row.checks) {
-    const verdict = check.missing !== undefined ? 'no verdict' : check.met === undefined ? 'shown' : check.met ? 'met' : 'MISSED'
+    const verdict = check.missing !== undefined ? 'no verdict' : check.reached !== undefined ? check.reached ? 'reached' : 'not yet'
+      : check.met === undefined ? 'shown' : check.met ? 'met' : 'MISSED'
     const spread = check.spread ? ` (${check.spread.map((value) => value.toFixed(2)).join(' to ')})` : ''
     const value = check.missing !== undefined ? firstLine(check.missing) : check.spread ? check.value.toFixed(3) : format(check.value)
     lines.push(`  ${verdict.padEnd(10)}  ${check.text}: ${value}${spread}`)

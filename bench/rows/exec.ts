@@ -1,4 +1,4 @@
-import { compare, interleave, rowOf, type Benchmark, type Row } from '../harness.ts'
+import { compare, interleave, rowOf, stretch, type Benchmark, type Row } from '../harness.ts'
 import { address, prepared, side, type Lab, type PeerOptions } from '../lab.ts'
 
 const command = 'hostname'
@@ -41,6 +41,7 @@ async function burstRow(lab: Lab, name: string, options: PeerOptions): Promise<R
   ], lab.rounds(10))
   const row = rowOf(name, 'hostname by sh, back to back', 'us', series)
   compare(row, 'ramet', 'mitogen', 1.4)
+  stretch(row, 'ramet', 'mitogen', 0.7)
   compare(row, 'ramet', 'ssh over a master', 0.4)
   compare(row, 'ramet', 'ssh2, a channel each')
   return row

@@ -1,5 +1,8 @@
-import { compare, interleave, rowOf, type Benchmark, type Row } from '../harness.ts'
+import { cpuOf } from '../cpu.ts'
+import type { Driver } from '../driver.ts'
+import { compare, interleave, rowOf, stretch, type Benchmark, type Row } from '../harness.ts'
 import { address, prepared, side, type Lab, type PeerOptions } from '../lab.ts'
+import { processTree } from '../memory.ts'
 
 /** The bytes that the raw echo carries each way: what a small call has. */
 const echoBytes = 36
@@ -10,6 +13,7 @@ export const warmCall: Benchmark = {
   async *rows(lab) {
     yield await warmRow(lab, 'warm', {})
     yield await warmRow(lab, 'warm-one-core', { oneCore: true })
+    yield await cpuRow(lab)
   },
 }
 
@@ -29,5 +33,28 @@ async function warmRow(lab: Lab, name: string, options: PeerOptions): Promise<Ro
   compare(row, 'ramet (inline)', 'raw echo', 1.4)
   compare(row, 'ramet (Worker)', 'mitogen', 0.85)
   compare(row, 'raw echo', 'mitogen')
+  stretch(row, 'ramet (inline)', 'mitogen', 0.5)
+  return row
+}
+
+/** What a warm call costs the machine of the controller: its program, and what that started to speak SSH. */
+async function cpuRow(lab: Lab): Promise<Row> {
+  const target = address(await lab.sshd())
+  const calls = lab.calls(1000)
+  const cost = async (driver: Driver, more: object): Promise<number> => {
+    const local = processTree(driver.pid)
+    const before = local.map(cpuOf)
+    await driver.request<number[]>('warm', { name: 'a', calls, ...more })
+    return local.reduce((sum, pid, index) => sum + cpuOf(pid) - (before[index] ?? 0), 0) / calls * 1000
+  }
+  const ramet = await prepared(lab.ramet(), 'open', { name: 'a', target })
+  const series = await interleave([
+    side('ramet (inline)', ramet, (driver) => cost(driver, { isolate: 'none' })),
+    side('ramet (Worker)', ramet, (driver) => cost(driver, {})),
+    side('mitogen with its ssh', await prepared(await lab.mitogen(), 'open', { name: 'a', target }), (driver) => cost(driver, {})),
+  ], lab.rounds(12))
+  const row = rowOf('warm-cpu', "CPU of the controller's side per warm call", 'us', series)
+  stretch(row, 'ramet (inline)', 'mitogen with its ssh', 0.25)
+  compare(row, 'ramet (Worker)', 'mitogen with its ssh')
   return row
 }
