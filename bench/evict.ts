@@ -13,26 +13,41 @@ export function sharedCache(): number {
 }
 
 const sweep = `
-const { parentPort, workerData } = require('node:worker_threads')
-const bytes = Buffer.alloc(workerData, 1)
+const { parentPort, workerData: { size, state } } = require('node:worker_threads')
+const bytes = Buffer.alloc(size, 1)
 parentPort.on('message', () => {
-  for (let i = 0; i < bytes.length; i += 64) bytes[i]++
+  do for (let i = 0; i < bytes.length; i += 64) bytes[i]++
+  while (Atomics.load(state, 0) === 1)
   parentPort.postMessage(0)
 })`
 
 /** Pushes what others keep out of the caches of every core: what a process costs that has not run for a while can be measured. */
 export class Evictor {
+  readonly #state = new Int32Array(new SharedArrayBuffer(4))
   readonly #workers: Worker[]
 
   constructor() {
-    this.#workers = cpus().map(() => new Worker(sweep, { eval: true, workerData: 2 * (sharedCache() || 32 * 2 ** 20) }))
+    this.#workers = cpus().map(() => new Worker(sweep, { eval: true, workerData: { size: 2 * (sharedCache() || 32 * 2 ** 20), state: this.#state } }))
   }
 
+  /** Once. */
   async evict(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => new Promise((resolve) => {
       worker.once('message', resolve)
       worker.postMessage(0, [])
     })))
+  }
+
+  /** All the time while something is done; every core is busy with it. */
+  async during(work: () => Promise<void>): Promise<void> {
+    Atomics.store(this.#state, 0, 1)
+    const swept = this.evict()
+    try {
+      await work()
+    } finally {
+      Atomics.store(this.#state, 0, 0)
+      await swept
+    }
   }
 
   async close(): Promise<void> {

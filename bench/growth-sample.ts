@@ -1,6 +1,6 @@
-import { availableParallelism } from 'node:os'
 import { cpuOf, machineCpu, parentOf } from './cpu.ts'
 import type { Driver } from './driver.ts'
+import { sum, total, type Memory, type Sample, type Shares } from './growth-figures.ts'
 import { privateDirty, processTree, resident } from './memory.ts'
 import type { Spent } from './ramet-growth.ts'
 import type { Sshd } from './sshd.ts'
@@ -11,37 +11,6 @@ export interface Shape {
   name: string
   width: number
   levels: number
-}
-
-/** Milliseconds of CPU by whom: hops by level, and everything that a target's machine does, its sshd included. */
-export interface Shares {
-  controller: number
-  hops: number[]
-  /** The sshd sessions through which the hops are reached; they carry what passes to and from the controller. */
-  hopSessions: number[]
-  targets: number
-}
-
-/** What one size of one shape took. */
-export interface Sample {
-  count: number
-  /** ms until all are connected and have answered once. */
-  connect: number
-  connectCpu: Shares
-  /** Part of the machine's CPU time meanwhile that neither we nor idleness had: what else ran. */
-  others: number
-  /** ms of one call to all of them, warm. */
-  call: number
-  callCpu: Shares
-}
-
-export interface Memory {
-  count: number
-  /** MB (10^6), Private_Dirty and resident of one process each; for targets and their sessions the mean. */
-  controller: [dirty: number, resident: number]
-  hop?: [dirty: number, resident: number]
-  stub: [dirty: number, resident: number]
-  session: [dirty: number, resident: number]
 }
 
 /** A controller with a tree of hops, from which contexts are grown and shrunk. */
@@ -81,7 +50,7 @@ export class Growth {
     }
   }
 
-  async connect(count: number): Promise<Pick<Sample, 'connect' | 'connectCpu' | 'others'>> {
+  async connect(count: number): Promise<Pick<Sample, 'connect' | 'connectCpu' | 'connectOther'>> {
     const first = this.#shape.width * this.#shape.levels
     const targets = Array.from({ length: count }, (_, index) => this.#endpoint(first + index))
     const [before, machine] = [this.#cpu(), machineCpu()]
@@ -89,22 +58,23 @@ export class Growth {
     const { busy } = machineCpu(machine)
     this.#stubs = pids
     const connectCpu = { ...spent(before, this.#cpu()), controller: cpu }
-    const others = Math.max(0, busy - total(connectCpu)) / (took * availableParallelism())
-    return { connect: took, connectCpu, others }
+    return { connect: took, connectCpu, connectOther: busy - total(connectCpu) }
   }
 
   /** Means of so many calls to all. As many go before them in every size: the targets' code is compiled as far in each. */
-  async call(times = 20): Promise<Pick<Sample, 'call' | 'callCpu'>> {
+  async call(times = 20): Promise<Pick<Sample, 'call' | 'callCpu' | 'callOther'>> {
     await this.#driver.request('call_grown', { times })
-    const before = this.#cpu()
+    const [before, machine] = [this.#cpu(), machineCpu()]
     const { took, cpu } = await this.#driver.request<Spent>('call_grown', { times })
-    return { call: took, callCpu: { ...mapShares(spent(before, this.#cpu()), (value) => value / times), controller: cpu } }
+    const { busy } = machineCpu(machine)
+    const callCpu = { ...mapShares(spent(before, this.#cpu()), (value) => value / times), controller: cpu }
+    return { call: took, callCpu, callOther: busy / times - total(callCpu) }
   }
 
-  /** ms of CPU that a call costs all targets together when none of what it needs is in a cache. */
-  async coldCall(times = 20): Promise<number> {
+  /** ms of CPU that a call costs all targets together when nothing of them is in a cache as it begins, or ever. */
+  async coldCall(throughout: boolean, times = 20): Promise<number> {
     const before = this.#cpu()
-    await this.#driver.request('call_cold', { times })
+    await this.#driver.request('call_cold', { times, throughout })
     return (this.#cpu().targets - before.targets) / times
   }
 
@@ -154,10 +124,6 @@ export class Growth {
   }
 }
 
-export function total({ controller, hops, hopSessions, targets }: Shares): number {
-  return controller + sum(hops) + sum(hopSessions) + targets
-}
-
 function spent(before: Omit<Shares, 'controller'>, after: Omit<Shares, 'controller'>): Omit<Shares, 'controller'> {
   const minus = (list: number[], other: number[]): number[] => list.map((value, index) => value - (other[index] ?? 0))
   return { hops: minus(after.hops, before.hops), hopSessions: minus(after.hopSessions, before.hopSessions), targets: after.targets - before.targets }
@@ -169,8 +135,4 @@ function mapShares(shares: Omit<Shares, 'controller'>, change: (value: number) =
 
 function memoryOf(pids: readonly number[]): [number, number] {
   return [privateDirty(pids) / pids.length / 1e6, sum(pids.map(resident)) / pids.length / 1e6]
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0)
 }

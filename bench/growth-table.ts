@@ -1,5 +1,6 @@
+import { availableParallelism } from 'node:os'
 import { fitLine, type Fit, type Point } from './fit.ts'
-import { total, type Memory, type Sample } from './growth-sample.ts'
+import { sum, total, type Memory, type Sample } from './growth-figures.ts'
 import { plot } from './plot.ts'
 import { median } from './stats.ts'
 
@@ -25,12 +26,34 @@ export interface FitLine extends Fit {
   unit: string
 }
 
-const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
-
 /** The median of each size. */
 export function sizes(samples: readonly Sample[], of: (sample: Sample) => number): Point[] {
   const counts = [...new Set(samples.map(({ count }) => count))].sort((a, b) => a - b)
   return counts.map((count) => [count, median(samples.filter((sample) => sample.count === count).map(of))])
+}
+
+/** More than this part of the machine's time for others, and a sample says little of us. */
+const disturbance = 0.15
+
+/** Whether other programs, or other machines on the same processor, had much of the machine during a sample. `kernel`: ms per login of which nobody is ever charged. */
+function disturbed({ count, connect, connectOther, call, callOther }: Sample, kernel: number, cores: number): boolean {
+  // A call to a few is shorter than the ticks in which the machine counts.
+  return (connectOther - kernel * count) / (connect * cores) > disturbance || (count >= 60 && callOther / (call * cores) > disturbance)
+}
+
+/** The samples during which nothing else took much, size by size; all of a size of which none is left. */
+export function undisturbed(samples: readonly Sample[], kernel: number, cores = availableParallelism()): Sample[] {
+  const counts = [...new Set(samples.map(({ count }) => count))]
+  return counts.flatMap((count) => {
+    const all = samples.filter((sample) => sample.count === count)
+    const quiet = all.filter((sample) => !disturbed(sample, kernel, cores))
+    return quiet.length === 0 ? all : quiet
+  })
+}
+
+/** ms of CPU per login that no process is charged with, as far as all samples have it. */
+export function kernelShare(samples: readonly Sample[]): number {
+  return Math.max(0, Math.min(...samples.filter(({ count }) => count >= 10).map(({ count, connectOther }) => connectOther / count)))
 }
 
 const sampled = (name: string, of: (sample: Sample) => number): Quantity => ({ name, unit: 'ms', points: ({ samples }) => sizes(samples, of) })

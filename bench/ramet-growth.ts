@@ -41,16 +41,22 @@ export function growthOperations({ connect, group }: GrowthHome): Operations {
       })
       return { took: took / times, cpu: cpu / times }
     },
-    /** The same, each time after everything has been pushed out of the caches; this process's own share is not told. */
+    /** The same with caches that hold nothing of ours: emptied before each call, or `throughout`. What that takes here is not told. */
     call_cold: async (request) => {
-      const { times } = request as unknown as { times: number }
+      const { times, throughout } = request as unknown as { times: number; throughout: boolean }
       const all = group(grown).with({ isolate: 'none' }).use<Tasks>(tasksUrl)
-      const evictor = new Evictor()
-      for (let i = 0; i < times; i++) {
-        await evictor.evict()
+      const call = async (): Promise<void> => {
         for (const result of (await all.noop()).values()) checked(result.ok, true)
       }
-      await evictor.close()
+      const evictor = new Evictor()
+      try {
+        for (let i = 0; i < times; i++) {
+          if (!throughout) await evictor.evict()
+          await (throughout ? evictor.during(call) : call())
+        }
+      } finally {
+        await evictor.close()
+      }
     },
     shrink: async () => {
       await Promise.all(grown.map((context) => context.close()))

@@ -6,7 +6,7 @@ export interface StoredResults {
   date: string
   machine: { cores: number; system: string }
   versions: Record<string, string>
-  rows: { name: string; unit: string; series: { name: string; median?: number; missing?: string }[] }[]
+  rows: { name: string; unit: string; series: { name: string; median?: number; missing?: string }[]; data?: unknown }[]
 }
 
 /** A line of the table: what is ours in a row of the results, and what stands beside it. */
@@ -105,11 +105,11 @@ export function amount(value: number, unit: string): string {
 
 const short = (value: number): string => value >= 10 ? String(Math.round(value)) : value.toFixed(1)
 
-/** The README with these figures between the markers. */
-export function withFigures(readme: string, text: string): string {
-  const [begin, end] = markers.map((marker) => readme.indexOf(marker)) as [number, number]
-  if (begin < 0 || end < begin) throw new Error('README.md has lost the markers around its figures')
-  return `${readme.slice(0, begin + markers[0].length)}\n${text}\n${readme.slice(end)}`
+/** The README with this text between the markers. */
+export function withFigures(readme: string, text: string, around: readonly [string, string] = markers): string {
+  const [begin, end] = around.map((marker) => readme.indexOf(marker)) as [number, number]
+  if (begin < 0 || end < begin) throw new Error(`README.md has lost the markers around its figures: ${around.join(' ')}`)
+  return `${readme.slice(0, begin + around[0].length)}\n${text === '' ? '' : `${text}\n`}${readme.slice(end)}`
 }
 
 /** The newest file under bench/results; their names are dates. */

@@ -17,6 +17,7 @@ import { serveRawEcho } from './peers/raw-echo.ts'
 import { serveSsh2 } from './peers/ssh2.ts'
 import { serveRamet, type RametSettings } from './ramet-driver.ts'
 import { figures, newestResults, withFigures } from './readme-figures.ts'
+import { growthMarkers, growthSection } from './readme-growth.ts'
 import { picture, pictureFile } from './readme-picture.ts'
 import { machine, versions, write } from './results.ts'
 import { bytesPerCall } from './rows/bytes.ts'
@@ -68,7 +69,7 @@ if (values.driver !== undefined) {
 } else if (values.readme) {
   const { file, results } = newestResults(root)
   const readme = join(root, 'README.md')
-  writeFileSync(readme, withFigures(readFileSync(readme, 'utf8'), figures(file, results)))
+  writeFileSync(readme, withFigures(withFigures(readFileSync(readme, 'utf8'), figures(file, results)), growthSection(results), growthMarkers))
   writeFileSync(join(root, pictureFile), picture(results))
 } else if (values.guard) {
   process.exitCode = await guard()

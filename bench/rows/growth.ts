@@ -1,18 +1,20 @@
-import type { Driver } from '../driver.ts'
-import { Growth, type Sample, type Shape } from '../growth-sample.ts'
-import { fits, plots, sizes, table, type Grown } from '../growth-table.ts'
+import type { Sample } from '../growth-figures.ts'
+import { Growth, type Shape } from '../growth-sample.ts'
+import { fits, kernelShare, plots, sizes, table, undisturbed, type Grown } from '../growth-table.ts'
 import { rowOf, type Benchmark, type Row } from '../harness.ts'
 import type { Lab } from '../lab.ts'
+import type { Cold } from '../simulation/measured.ts'
+import { simulationRows } from './simulation.ts'
 
 /** Four hops stand beside each other, each with a quarter of the contexts. */
-const shapes: readonly Shape[] = [
-  { name: 'flat', width: 0, levels: 0 },
-  { name: 'behind one hop', width: 1, levels: 1 },
-  { name: 'behind four hops', width: 4, levels: 1 },
-]
+const flat: Shape = { name: 'flat', width: 0, levels: 0 }
+const one: Shape = { name: 'behind one hop', width: 1, levels: 1 }
+const four: Shape = { name: 'behind four hops', width: 4, levels: 1 }
+/** For what a hop in between costs; with few contexts only. */
+const deep: Shape = { name: 'behind a hop behind a hop', width: 1, levels: 2 }
 
-/** [contexts, rounds]. */
-const plan = [[1, 8], [10, 5], [60, 3], [200, 2]] as const
+/** [contexts, times in each round]. */
+const plan = [[1, 3], [10, 3], [60, 1], [200, 1]] as const
 
 /** Contexts on each way before anything counts: code of controller and hops is compiled then. */
 const warmUp = 40
@@ -21,31 +23,30 @@ const warmUp = 40
 export const growth: Benchmark = {
   name: 'growth',
   async *rows(lab) {
-    const all: Grown[] = []
-    for (const shape of shapes) all.push(await grownOf(lab, shape))
-    yield timeRow('growth-connect', 'connect to all at once and call each once, inline', all, ({ connect }) => connect, lab)
-    yield timeRow('growth-call', 'one warm call to all, as a group, inline', all, ({ call }) => call, lab)
-    yield summaryRow(all)
+    const shapes = [flat, one, four]
+    const all: Grown[] = shapes.map(({ name }) => ({ shape: name, samples: [], memory: [] }))
+    const growing: Growth[] = []
+    for (const shape of [...shapes, deep]) growing.push(await growthOf(lab, shape))
+    const between: Sample[] = []
+    const cold: Cold[] = []
+    for (let round = 1; round <= lab.rounds(3); round++) {
+      for (const [index, grown] of all.entries()) await grow(growing[index] as Growth, plan, grown, round === 1)
+      await grow(growing[3] as Growth, plan.slice(0, 2), { samples: between, memory: [] }, false)
+      cold.push(await coldCalls(growing[0] as Growth))
+    }
+    yield timeRow('growth-connect', 'connect to all at once and call each once, inline', all, ({ connect }) => connect)
+    yield timeRow('growth-call', 'one warm call to all, as a group, inline', all, ({ call }) => call)
+    const kernel = kernelShare(all.flatMap(({ samples }) => samples))
+    const quiet = all.map((grown): Grown => ({ ...grown, samples: undisturbed(grown.samples, kernel) }))
+    const [count, kept] = [all, quiet].map((list) => list.reduce((sum, { samples }) => sum + samples.length, 0))
+    const left = `Other programs had more than 15 % of the machine during ${(count ?? 0) - (kept ?? 0)} of ${count} samples: these are left out here, where any other of their size is there.`
+    yield summaryRow(quiet, left)
+    yield* simulationRows({ flat: quiet[0] as Grown, one: quiet[1] as Grown, four: quiet[2] as Grown, deep: undisturbed(between, kernel), cold }, left)
   },
 }
 
-async function grownOf(lab: Lab, shape: Shape): Promise<Grown> {
-  return inGrowth(lab, shape, async (growing) => {
-    const grown: Grown = { shape: shape.name, samples: [], memory: [] }
-    for (const [count, full] of plan) {
-      const rounds = lab.short ? Math.ceil(full / 2) : full
-      for (let round = 1; round <= rounds; round++) {
-        grown.samples.push({ count, ...await growing.connect(count), ...await growing.call() })
-        if (round === rounds) grown.memory.push(await growing.memory())
-        await growing.shrink()
-      }
-    }
-    return grown
-  })
-}
-
 /** A server, a controller and hops of their own, which have done the same before. */
-async function inGrowth<T>(lab: Lab, shape: Shape, work: (growing: Growth) => Promise<T>): Promise<T> {
+async function growthOf(lab: Lab, shape: Shape): Promise<Growth> {
   const most = Math.max(...plan.map(([count]) => count))
   const sshd = await lab.sshd({ hosts: most + shape.width * shape.levels })
   const ramet = lab.ramet()
@@ -53,34 +54,41 @@ async function inGrowth<T>(lab: Lab, shape: Shape, work: (growing: Growth) => Pr
   const growing = new Growth(ramet, sshd, shape)
   await growing.prepare()
   await growing.connect(warmUp * Math.max(1, shape.width))
+  await growing.call()
   await growing.shrink()
-  const result = await work(growing)
-  await closed(ramet)
-  await sshd.close()
-  return result
+  return growing
 }
 
-/** Before its server, so that nobody hears of a lost link. */
-const closed = (ramet: Driver): Promise<void> => ramet.close()
+/** One round of all sizes. Memory is looked at while the controller has had no larger one. */
+async function grow(growing: Growth, sizesAndTimes: readonly (readonly [count: number, times: number])[], { samples, memory }: Omit<Grown, 'shape'>, weigh: boolean): Promise<void> {
+  for (const [count, times] of sizesAndTimes) {
+    for (let time = 1; time <= times; time++) {
+      samples.push({ count, ...await growing.connect(count), ...await growing.call() })
+      if (weigh && time === times) memory.push(await growing.memory())
+      await growing.shrink()
+    }
+  }
+}
 
-function timeRow(name: string, figure: string, all: readonly Grown[], of: (sample: Sample) => number, lab: Lab): Row {
-  const row = rowOf(name, figure, 'ms', all.flatMap(({ shape, samples }) => sizes(samples, of).map(([count]) => ({
+async function coldCalls(growing: Growth): Promise<Cold> {
+  await growing.connect(10)
+  await growing.call()
+  const cold = { once: await growing.coldCall(false), throughout: await growing.coldCall(true) }
+  await growing.shrink()
+  return cold
+}
+
+function timeRow(name: string, figure: string, all: readonly Grown[], of: (sample: Sample) => number): Row {
+  return rowOf(name, figure, 'ms', all.flatMap(({ shape, samples }) => sizes(samples, of).map(([count]) => ({
     name: `${shape}, ${count}`, rounds: samples.filter((sample) => sample.count === count).map((sample) => [of(sample)]) }))))
-  if (lab.short) row.notes.push('A quick look: half the rounds.')
-  return row
 }
 
-function summaryRow(all: readonly Grown[]): Row {
+function summaryRow(all: readonly Grown[], left: string): Row {
   const row = rowOf('growth', 'time, CPU and memory by number of contexts', 'ms, MB', [])
   row.notes.push(
     'Everything runs on this one machine, all sshd included. Behind four hops each hop has a quarter of the contexts. Memory is Private_Dirty where nothing else is said;',
-    'of stubs and sessions it is the mean of up to twenty. Fits are least squares over the medians of the sizes.',
-    `What else ran on the machine took ${others(all)} of its CPU time while connecting, by size: ${all[0] === undefined ? '' : sizes(all[0].samples, () => 0).map(([count]) => count).join(', ')}.`)
+    'of stubs and sessions it is the mean of up to twenty. Fits are least squares over the medians of the sizes.', left)
   row.shown = ['', ...all.flatMap((grown) => [...table(grown), '']), ...plots(all)]
   row.data = { grown: all, fits: fits(all) }
   return row
-}
-
-function others(all: readonly Grown[]): string {
-  return sizes(all.flatMap(({ samples }) => samples), (sample) => sample.others).map(([, part]) => `${Math.round(part * 100)} %`).join(', ')
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { growthMarkers, growthSection } from '../../bench/readme-growth.ts'
 import { figures, markers, newestResults, type StoredResults, withFigures } from '../../bench/readme-figures.ts'
 import { picture, pictureFile } from '../../bench/readme-picture.ts'
 
@@ -9,7 +10,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 test("the README's figures are those of the newest results (else: node dist/bench/run.js --readme)", () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
   const { file, results } = newestResults(root)
-  expect(readme).toBe(withFigures(readme, figures(file, results)))
+  expect(readme).toBe(withFigures(withFigures(readme, figures(file, results)), growthSection(results), growthMarkers))
 })
 
 test("the README's picture is that of the newest results (else: node dist/bench/run.js --readme), and the README shows it", () => {
@@ -48,6 +49,7 @@ test('a peer that was missing is named and has no ratio; what was not measured o
 
 test('what stands around the markers is left alone, and a README without them is refused', () => {
   expect(withFigures(`a\n${markers[0]}\nold\n${markers[1]}\nb`, 'new')).toBe(`a\n${markers[0]}\nnew\n${markers[1]}\nb`)
+  expect(withFigures(`a\n${markers[0]}\nold\n${markers[1]}\nb`, '')).toBe(`a\n${markers[0]}\n${markers[1]}\nb`)
   expect(() => withFigures('a', 'new')).toThrow('markers')
 })
 
@@ -66,4 +68,42 @@ test('the picture has a pair of bars for each ratio, and leaves out what was not
   expect(widths).toHaveLength(6)
   expect(widths[4]).toBe(Math.max(...widths))
   expect(widths[0]! / widths[4]!).toBeCloseTo(0.5, 2)
+})
+
+const fit = (shape: string, name: string, slope: number): object => ({ shape, name, unit: 'ms', intercept: 1, slope, r2: 0.9987 })
+const growthRows = (off: number, second: number): StoredResults['rows'] => [
+  { name: 'growth', unit: 'ms, MB', series: [], data: { fits: [
+    fit('flat', 'connect all, first call', 34), fit('flat', 'controller CPU', 3.82), fit('flat', 'controller, idle', 0.2), fit('behind one hop', 'connect all, first call', 36),
+    fit('behind one hop', 'controller CPU', 1.71), fit('behind one hop', 'hop CPU, all hops', 3.14), fit('behind one hop', 'controller, idle', 0.108), fit('behind one hop', 'one hop, idle', 0.157)] } },
+  { name: 'simulation-lab', unit: 'ms', series: [], data: { predictions: [
+    { what: 'connect', predicted: 100, measured: 110 }, { what: 'connect', predicted: 112, measured: 100 }, { what: 'call', predicted: 100 + off, measured: 100 }] } },
+  { name: 'simulation', unit: 's, MB', series: [], data: { predictions: [1000, 10_000].flatMap((targets) => [
+    { shape: 'flat', rtt: 1, connect: targets * 4, call: targets / 10, controllerMemory: targets / 5 },
+    { shape: 'one level', rtt: 1, connect: targets * 2, call: targets / 20, controllerMemory: targets / 10 },
+    { shape: 'two levels', rtt: 1, connect: targets * second, call: targets / 20, controllerMemory: targets / 10 },
+    { shape: 'flat', rtt: 50, connect: 1, call: 1, controllerMemory: 1 }].map((one) => ({ ...one, targets }))) } },
+]
+
+test('what to expect with many targets is told from the fits and the simulation, in twelve lines', () => {
+  const lines = growthSection(results(growthRows(15, 2))).split('\n')
+  expect(lines.length).toBeLessThanOrEqual(12)
+  expect(lines.filter((line) => line.startsWith('| ')).slice(2)).toEqual([
+    '| 1,000 | 4.0 s, 100 ms, 0.20 GB | 2.0 s, 50 ms, 0.10 GB | 2.0 s, 50 ms, 0.10 GB |',
+    '| 10,000 | 40 s, 1.0 s, 2.0 GB | 20 s, 500 ms, 1.0 GB | 20 s, 500 ms, 1.0 GB |',
+  ])
+  const text = lines.join(' ')
+  expect(text).toContain('3.8 ms of CPU to connect a target, 1.7 ms behind a hop (the hop 3.1 ms)')
+  expect(text).toContain('connecting 60 and 200 is within 12 % of what was measured, a call to them within 15 %')
+  expect(text).toContain('half the time')
+  expect(text).toContain('a second level saves nothing')
+})
+
+test('the choice of a shape follows the figures', () => {
+  expect(growthSection(results(growthRows(15, 1)))).toContain('a second level takes 0.50 of that')
+})
+
+test('where growth was not measured, nothing is said of it', () => {
+  expect(growthSection(results(growthRows(15, 2).slice(1)))).toBe('')
+  expect(growthSection(results(growthRows(15, 2).slice(0, 2)))).toBe('')
+  expect(growthSection(results([]))).toBe('')
 })

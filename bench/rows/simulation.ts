@@ -1,0 +1,59 @@
+import { availableParallelism } from 'node:os'
+import type { Sample } from '../growth-figures.ts'
+import { columns, short, type Grown } from '../growth-table.ts'
+import { rowOf, type Row } from '../harness.ts'
+import { fedFrom, memoryLines, type Cold } from '../simulation/measured.ts'
+import { cores, perHop, predictAll, predictLab, type Predicted } from '../simulation/predict.ts'
+import { median } from '../stats.ts'
+
+export interface Measured {
+  flat: Grown
+  one: Grown
+  four: Grown
+  deep: readonly Sample[]
+  cold: readonly Cold[]
+}
+
+/** The sizes that nothing of what the simulation is fed with comes from. */
+const predicted = [60, 200] as const
+
+/** How far a prediction may be from what was measured. */
+const tolerance = 0.2
+
+export function* simulationRows({ flat, one, four, deep, cold }: Measured, left: string): Generator<Row> {
+  const small = (samples: readonly Sample[]): Sample[] => samples.filter(({ count }) => count <= 10)
+  const fed = fedFrom({ flat: small(flat.samples), behind: small(one.samples), deep, cold })
+  const row = rowOf('simulation-lab', 'what the simulation says of this machine, as a part of what was measured', 'ms', [])
+  const data: object[] = []
+  for (const what of ['connect', 'call'] as const) {
+    for (const [grown, hops] of [[flat, []], [one, [1]], [four, [4]]] as const) {
+      for (const count of predicted) {
+        const measured = median(grown.samples.filter((sample) => sample.count === count).map((sample) => sample[what]))
+        const said = predictLab(fed, count, hops, availableParallelism())[what]
+        data.push({ what, shape: grown.shape, count, measured, predicted: said })
+        row.checks.push({
+          text: `${what}, ${grown.shape}, ${count}: ${short(said)} predicted / ${short(measured)} measured, ${1 - tolerance} to ${1 + tolerance}`,
+          value: said / measured, met: Math.abs(said / measured - 1) <= tolerance })
+      }
+    }
+  }
+  row.notes.push('Fed with CPU costs measured with 1 and 10 contexts, flat, behind one hop and behind two, and with those of a call to targets of which no cache holds anything.',
+    'Nothing measured with 60 or 200 contexts is in it, nor anything measured behind four hops.', left)
+  row.data = { fed, deep, cold, predictions: data }
+  yield row
+  yield largeRow(predictAll(fed, memoryLines(flat, one)))
+}
+
+function largeRow(all: readonly Predicted[]): Row {
+  const row = rowOf('simulation', 'beyond this machine: each controller, hop and target on a machine of its own', 's, MB', [])
+  const seconds = (milliseconds: number): string => short(milliseconds / 1000)
+  row.notes.push(`Simulated, not measured. Costs are those of one context on this machine; ${cores} cores each; ${perHop} targets behind each hop of the last level.`)
+  row.shown = ['', ...columns([
+    ['shape, targets', 'hops', 'RTT ms', 'at once', 'connect s', 'slowest ms', 'call s', 'controller CPU s', 'per call s', 'controller MB', 'busiest hop CPU s', 'per call ms', 'hop MB'],
+    ...all.map((one) => [`${one.shape}, ${one.targets.toLocaleString('en')}`, one.hops.join(' + ') || '-', String(one.rtt), String(one.window), seconds(one.connect), short(one.slowest), seconds(one.call),
+      seconds(one.controllerCpu.connect), seconds(one.controllerCpu.call), short(one.controllerMemory),
+      ...(one.hopMemory === undefined ? ['-', '-', '-'] : [seconds(one.hopCpu.connect), short(one.hopCpu.call), short(one.hopMemory)])]),
+  ])]
+  row.data = { predictions: all }
+  return row
+}

@@ -1,0 +1,78 @@
+import { fitLine } from '../fit.ts'
+import { sum, total, type Sample } from '../growth-figures.ts'
+import type { Grown } from '../growth-table.ts'
+import { median, quantile } from '../stats.ts'
+import { lineThrough, type Costs, type Line } from './costs.ts'
+
+/** What was measured apart from the shapes themselves, with one and with ten contexts. */
+export interface Small {
+  flat: readonly Sample[]
+  /** Behind one hop. */
+  behind: readonly Sample[]
+  /** Behind one hop behind another. */
+  deep: readonly Sample[]
+  /** Of ten targets, flat. */
+  cold: readonly Cold[]
+}
+
+/** ms of CPU of all targets for one call when nothing of them is in a cache as it begins, and when nothing ever is. */
+export interface Cold {
+  once: number
+  throughout: number
+}
+
+/** What the simulation is fed with. Nothing of the sizes that it predicts is in it. */
+export interface Fed {
+  /** Ten contexts side by side on one machine: caches are shared, and all cores are at work. */
+  together: Costs
+  /** One context at a time: each machine has only its own to do. */
+  alone: Costs
+  /** The same, when so many are called in turns that nothing of one is left in a cache when its turn comes again. */
+  crowded: Costs
+}
+
+export function fedFrom({ flat, behind, deep, cold }: Small): Fed {
+  const at = (samples: readonly Sample[], count: number, of: (sample: Sample) => number): number =>
+    median(samples.filter((sample) => sample.count === count).map(of))
+  const line = (samples: readonly Sample[], of: (sample: Sample) => number): Line => lineThrough(at(samples, 1, of), at(samples, 10, of))
+  const tens = flat.filter(({ count }) => count === 10)
+  // What else ran is in it, too, so the lower quartile of logins says most; a call is short beside the ticks in which it is counted.
+  const kernel = {
+    connect: Math.max(0, quantile(tens.map(({ connectOther }) => connectOther / 10), 0.25)),
+    call: Math.max(0, median(tens.map(({ callOther }) => callOther / 10))),
+  }
+  const costs = (count: number): Costs => ({
+    direct: { connect: line(flat, ({ connectCpu }) => connectCpu.controller), call: line(flat, ({ callCpu }) => callCpu.controller) },
+    behind: { connect: line(behind, ({ connectCpu }) => connectCpu.controller), call: line(behind, ({ callCpu }) => callCpu.controller) },
+    hop: { connect: line(behind, ({ connectCpu }) => sum(connectCpu.hops)), call: line(behind, ({ callCpu }) => sum(callCpu.hops)) },
+    session: { connect: line(behind, ({ connectCpu }) => sum(connectCpu.hopSessions)), call: line(behind, ({ callCpu }) => sum(callCpu.hopSessions)) },
+    forward: { connect: line(deep, ({ connectCpu }) => connectCpu.hops[0] ?? NaN), call: line(deep, ({ callCpu }) => callCpu.hops[0] ?? NaN) },
+    target: {
+      connect: at(flat, count, ({ connectCpu }) => connectCpu.targets) / count + kernel.connect,
+      call: at(flat, count, ({ callCpu }) => callCpu.targets) / count + kernel.call,
+      pause: Math.max(0, at(flat, 1, ({ connect, connectCpu }) => connect - total(connectCpu)) - kernel.connect),
+    },
+  })
+  const together = costs(10)
+  const call = Math.max(together.target.call, median(cold.map(({ once }) => once)) / 10 + kernel.call)
+  return { together, alone: costs(1), crowded: { ...together, target: { ...together.target, call } } }
+}
+
+/** MB that a controller and a hop have, and have more for each context; for sizes far beyond those measured. */
+export interface MemoryLines {
+  direct: Line
+  behind: Line
+  hop: Line
+}
+
+export function memoryLines(flat: Grown, behind: Grown): MemoryLines {
+  const line = (points: readonly (readonly [number, number])[]): Line => {
+    const { intercept, slope } = fitLine(points)
+    return { fixed: intercept, each: slope }
+  }
+  return {
+    direct: line(flat.memory.map(({ count, controller }) => [count, controller[0]])),
+    behind: line(behind.memory.map(({ count, controller }) => [count, controller[0]])),
+    hop: line(behind.memory.flatMap(({ count, hop }) => (hop === undefined ? [] : [[count, hop[0]] as const]))),
+  }
+}
