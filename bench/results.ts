@@ -43,8 +43,9 @@ export function machine(): Results['machine'] {
 
 /** Raw samples are kept to four digits; that is finer than any clock here, and a third of the bytes. */
 export function write(path: string, results: Results): void {
-  const rows = results.rows.map(({ shown: _shown, ...row }) => ({
+  const rows = results.rows.map(({ shown: _shown, data, ...row }) => ({
     ...row,
+    ...(data === undefined ? {} : { data: JSON.parse(JSON.stringify(data, (_, value: unknown) => (typeof value === 'number' ? digits(value) : value))) as unknown }),
     series: row.series.map(({ name, missing, rounds }) => {
       const all = rounds.flat()
       return missing !== undefined && all.length === 0 ? { name, missing }

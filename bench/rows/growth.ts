@@ -41,7 +41,7 @@ export const growth: Benchmark = {
     const [count, kept] = [all, quiet].map((list) => list.reduce((sum, { samples }) => sum + samples.length, 0))
     const left = `Other programs had more than 15 % of the machine during ${(count ?? 0) - (kept ?? 0)} of ${count} samples: these are left out here, where any other of their size is there.`
     yield summaryRow(quiet, left)
-    yield* simulationRows({ flat: quiet[0] as Grown, one: quiet[1] as Grown, four: quiet[2] as Grown, deep: undisturbed(between, kernel), cold }, left)
+    yield* simulationRows({ flat: quiet[0] as Grown, one: quiet[1] as Grown, four: quiet[2] as Grown, deep: undisturbed(between, kernel), cold, kernel }, left)
   },
 }
 

@@ -1,10 +1,10 @@
 import { availableParallelism } from 'node:os'
 import type { Sample } from '../growth-figures.ts'
-import { columns, short, type Grown } from '../growth-table.ts'
+import { columns, disturbed, short, type Grown } from '../growth-table.ts'
 import { rowOf, type Row } from '../harness.ts'
 import { fedFrom, memoryLines, type Cold } from '../simulation/measured.ts'
 import { cores, perHop, predictAll, predictLab, type Predicted } from '../simulation/predict.ts'
-import { median } from '../stats.ts'
+import { median, quantile } from '../stats.ts'
 
 export interface Measured {
   flat: Grown
@@ -12,6 +12,8 @@ export interface Measured {
   four: Grown
   deep: readonly Sample[]
   cold: readonly Cold[]
+  /** ms of CPU per login of which nobody is ever charged. */
+  kernel: number
 }
 
 /** The sizes that nothing of what the simulation is fed with comes from. */
@@ -20,7 +22,7 @@ const predicted = [60, 200] as const
 /** How far a prediction may be from what was measured. */
 const tolerance = 0.2
 
-export function* simulationRows({ flat, one, four, deep, cold }: Measured, left: string): Generator<Row> {
+export function* simulationRows({ flat, one, four, deep, cold, kernel }: Measured, left: string): Generator<Row> {
   const small = (samples: readonly Sample[]): Sample[] => samples.filter(({ count }) => count <= 10)
   const fed = fedFrom({ flat: small(flat.samples), behind: small(one.samples), deep, cold })
   const row = rowOf('simulation-lab', 'what the simulation says of this machine, as a part of what was measured', 'ms', [])
@@ -28,12 +30,13 @@ export function* simulationRows({ flat, one, four, deep, cold }: Measured, left:
   for (const what of ['connect', 'call'] as const) {
     for (const [grown, hops] of [[flat, []], [one, [1]], [four, [4]]] as const) {
       for (const count of predicted) {
-        const measured = median(grown.samples.filter((sample) => sample.count === count).map((sample) => sample[what]))
+        const samples = grown.samples.filter((sample) => sample.count === count)
+        const measured = median(samples.map((sample) => sample[what]))
         const said = predictLab(fed, count, hops, availableParallelism())[what]
         data.push({ what, shape: grown.shape, count, measured, predicted: said })
-        row.checks.push({
-          text: `${what}, ${grown.shape}, ${count}: ${short(said)} predicted / ${short(measured)} measured, ${1 - tolerance} to ${1 + tolerance}`,
-          value: said / measured, met: Math.abs(said / measured - 1) <= tolerance })
+        const text = `${what}, ${grown.shape}, ${count}: ${short(said)} predicted / ${short(measured)} measured, ${1 - tolerance} to ${1 + tolerance}`
+        if (samples.some((sample) => !disturbed(sample, kernel))) row.checks.push({ text, value: said / measured, spread: spreadOf(samples.map((sample) => said / sample[what])), met: Math.abs(said / measured - 1) <= tolerance })
+        else row.checks.push({ text, value: said / measured, missing: `${(said / measured).toFixed(2)}, but other programs had much of the machine each time` })
       }
     }
   }
@@ -43,6 +46,8 @@ export function* simulationRows({ flat, one, four, deep, cold }: Measured, left:
   yield row
   yield largeRow(predictAll(fed, memoryLines(flat, one)))
 }
+
+const spreadOf = (ratios: readonly number[]): [number, number] => [quantile(ratios, 0.25), quantile(ratios, 0.75)]
 
 function largeRow(all: readonly Predicted[]): Row {
   const row = rowOf('simulation', 'beyond this machine: each controller, hop and target on a machine of its own', 's, MB', [])

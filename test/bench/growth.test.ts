@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest'
 import { cpuOf, parentOf, reaped } from '../../bench/cpu.ts'
 import { fitLine } from '../../bench/fit.ts'
+import type { Sample } from '../../bench/growth-figures.ts'
+import { kernelShare, sizes, table, undisturbed } from '../../bench/growth-table.ts'
 import { plot } from '../../bench/plot.ts'
+import { fedFrom } from '../../bench/simulation/measured.ts'
 
 test('a line through points on a line is that line, and explains all of them', () => {
   const { intercept, slope, r2 } = fitLine([[1, 5], [10, 23], [60, 123], [200, 403]])
@@ -46,4 +49,39 @@ test.runIf(process.platform === 'linux')('a process of one\'s own has used CPU a
   expect(own).toBeLessThanOrEqual((process.cpuUsage(used).user + used.user + used.system) / 1000 + 100)
   expect(parentOf(process.pid)).toBe(process.ppid)
   expect([cpuOf(2 ** 30), parentOf(2 ** 30)]).toEqual([0, 0])
+})
+
+/** Every one takes 40 ms here, 4 of the controller's CPU and 50 of its target's, whatever else is said. */
+const sample = (count: number, more: Partial<Sample> = {}): Sample => ({
+  count, connect: 40 * count, connectCpu: { controller: 2 + 4 * count, hops: [3 * count], hopSessions: [count], targets: 50 * count }, connectOther: 7 * count,
+  call: count, callCpu: { controller: 0.1 * count, hops: [0.2 * count], hopSessions: [0.1 * count], targets: 0.3 * count }, callOther: 0, ...more })
+
+test('the median of each size stands for it', () => {
+  expect(sizes([sample(10, { connect: 5 }), sample(1, { connect: 1 }), sample(10, { connect: 9 }), sample(10, { connect: 6 })], ({ connect }) => connect)).toEqual([[1, 1], [10, 6]])
+})
+
+test('samples during which others had much of the machine are left out, as long as one of their size is left', () => {
+  const quiet = [sample(1), sample(60), sample(200)]
+  // A tenth of two cores' time is none that matters; a quarter is.
+  const samples = [...quiet, sample(60, { connectOther: 420 + 480 }), sample(60, { connectOther: 420 + 1200 }), sample(200, { callOther: 100 }), sample(10, { connectOther: 500 })]
+  const kernel = kernelShare(samples)
+  expect(kernel).toBe(7)
+  expect(undisturbed(samples, kernel, 2)).toEqual([sample(1), sample(60), sample(60, { connectOther: 900 }), sample(200), sample(10, { connectOther: 500 })])
+})
+
+test('a table has a column for each size and the growth per context, and no line of what nobody has', () => {
+  const flat = [1, 10].map((count) => sample(count, { connectCpu: { controller: 2 + 4 * count, hops: [], hopSessions: [], targets: 50 * count } }))
+  const lines = table({ shape: 'flat', samples: flat, memory: [] })
+  expect(lines[0]).toMatch(/^flat, contexts: +1 +10 +fit +R²$/)
+  expect(lines.find((line) => line.includes('controller CPU [ms]'))).toMatch(/6\.00 +42\.0 +2\.00 \+ 4\.00 each +1\.000$/)
+  expect(lines.some((line) => line.includes('hop CPU, all hops'))).toBe(false)
+})
+
+test('the simulation is fed with what one and ten contexts cost', () => {
+  const samples = [1, 10].map((count) => sample(count))
+  const { together, alone, crowded } = fedFrom({ flat: samples, behind: samples, deep: samples, cold: [{ once: 4, throughout: 9 }] })
+  expect(together.direct.connect).toEqual({ fixed: 2, each: 4 })
+  expect([together.target.connect, alone.target.connect]).toEqual([57, 57])
+  expect([together.target.call, crowded.target.call]).toEqual([0.3, 0.4])
+  expect([together.hop.connect.each, together.session.connect.each, together.forward.connect.each].map(Math.round)).toEqual([3, 1, 3])
 })
