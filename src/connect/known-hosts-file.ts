@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
-import { RametError } from '../router/errors.ts'
+import { isRametError, RametError } from '../router/errors.ts'
 import { keyType } from './key-blob.ts'
 import { HashedNames } from './known-hosts-hash.ts'
 import { matchPatternList } from './patterns.ts'
@@ -168,7 +168,7 @@ export async function loadHostFile(path: string): Promise<HostFile> {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code === 'ENOENT' || code === 'ENOTDIR') return new HostFile(path, '')
-    if (error instanceof RametError) throw error
+    if (isRametError(error)) throw error
     throw new RametError('config-invalid', `cannot read the known hosts file ${path}: ${(error as Error).message}`, {
       stage: 'host-key', outcome: 'not-sent', cause: error,
       hint: 'Make the file readable, or name another one with the knownHosts option; it may hold revoked keys, so it is not passed over.',

@@ -120,7 +120,8 @@ export class Contexts {
       reach: async (...waiting) => {
         if (parent === undefined) return reach(address, withPrompt, reached(waiting))
         const way = await hopWay(address, withPrompt, reached(waiting))
-        return new HopConnection(parent.hop(), this.options.home.router, this.nextId++, path, way)
+        const refused = (text: string): void => shared.book.write('warn', { context: path.join(' > ') }, text)
+        return new HopConnection(parent.hop(), { router: this.options.home.router, clock, refused }, this.nextId++, path, way)
       },
       parent,
       hopWay: parent === undefined ? undefined : (...waiting) => hopWay(address, withPrompt, reached(waiting)),

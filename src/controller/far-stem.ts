@@ -9,7 +9,7 @@ import type { Link } from '../router/link.ts'
 import { MAX_LINK, MIN_LINK, OPEN_KIND, TYPE } from '../router/protocol.ts'
 import { isNoNode } from './connect-errors.ts'
 import type { CoreHome } from './core-options.ts'
-import { HopAnswers, MAX_UNHEARD } from './hop-answers.ts'
+import { HopAnswers, MAX_ASKED, MAX_UNHEARD } from './hop-answers.ts'
 import { hopFailure } from './hop-failure.ts'
 import { type Hop, hopModule, hopRequest, type HopWay, STAGES, transportOf } from './hop-way.ts'
 import type { ContextLog } from './logs.ts'
@@ -29,8 +29,6 @@ const SHARE = 4
 /** So many contexts on one link have MIN_LINK bytes that no other can take, the next ones less: what all may have under way a link can queue. */
 const MANY = 64
 const LITTLE = 16 * 1024
-/** Questions about one context in all: a login with many keys, and answers to the server's own questions. */
-const MAX_ASKED = 100
 
 /** A context below a hop, held by a channel to that hop for as long as it lives. */
 export class FarStem implements Stem, ChannelHandler {

@@ -6,6 +6,8 @@ import type { HopWay } from './hop-way.ts'
 const MAX_QUESTIONS = 8
 /** Questions that nobody expects before the hop has asked too much. */
 const MAX_UNEXPECTED = 20
+/** Questions about one login in all: many keys, and answers to the server's own questions. */
+export const MAX_ASKED = 100
 /** Bytes of answers that a hop may leave waiting. */
 export const MAX_UNHEARD = 1024 * 1024
 
@@ -13,7 +15,7 @@ export interface HopAnswersHome {
   /** Sends an answer. */
   down(...message: unknown[]): void
   /** A question that nobody expects. */
-  refused?(text: string): void
+  refused(text: string): void
   /** The hop goes on with those. */
   guilty(error: RametError): void
   /** Questions in all; each may cost us a signature to verify. Default: as many as there are commands that need a password. */
@@ -47,7 +49,7 @@ export class HopAnswers {
         this.home.guilty(error)
         return
       }
-      this.home.refused?.(error.message)
+      this.home.refused(error.message)
       this.refuse(number, error)
       return
     }

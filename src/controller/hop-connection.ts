@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { failedProcess } from '../connect/failed-process.ts'
 import { HOP_DOWN, HOP_UP } from '../connect/hop.ts'
@@ -7,10 +8,18 @@ import { decode, encode } from '../router/codec.ts'
 import { isRametError, RametError, type Stage } from '../router/errors.ts'
 import { OPEN_KIND } from '../router/protocol.ts'
 import type { Router } from '../router/router.ts'
-import { HopAnswers, MAX_UNHEARD } from './hop-answers.ts'
+import { HopAnswers, MAX_ASKED, MAX_UNHEARD } from './hop-answers.ts'
 import { hopFailure } from './hop-failure.ts'
 import { HopProcess } from './hop-process.ts'
+import { GOODBYE } from './near-stem.ts'
 import { type Hop, hopModule, hopRequest, type HopWay, STAGES, transportOf } from './hop-way.ts'
+
+export interface HopConnectionHome {
+  router: Router
+  clock: Clock
+  /** Hears of questions that nobody expects. */
+  refused(text: string): void
+}
 
 /** A connection that a hop made, for commands on a target without an interpreter. */
 export class HopConnection implements Connection, ChannelHandler {
@@ -20,7 +29,7 @@ export class HopConnection implements Connection, ChannelHandler {
   stage: Stage = 'resolve'
   readonly ready: Promise<void>
   private readonly hop: Hop
-  private readonly router: Router
+  private readonly home: HopConnectionHome
   private readonly id: number
   private readonly path: readonly string[]
   private readonly entry: number
@@ -33,20 +42,26 @@ export class HopConnection implements Connection, ChannelHandler {
   private failure: RametError | undefined
 
   /** `id`: a context id that nobody else has. Throws RametError when the hop is gone. */
-  constructor(hop: Hop, router: Router, id: number, path: readonly string[], way: HopWay) {
+  constructor(hop: Hop, home: HopConnectionHome, id: number, path: readonly string[], way: HopWay) {
     this.hop = hop
-    this.router = router
+    this.home = home
     this.id = id
     this.path = path
     this.name = path.join(' > ')
     this.transport = transportOf(way.target)
     this.ready = this.became.promise
     this.ready.catch(() => {})
-    this.answers = new HopAnswers(path, { down: (...message) => this.down(...message), guilty: (error) => this.over(error) })
+    this.answers = new HopAnswers(path, {
+      down: (...message) => this.down(...message),
+      refused: home.refused,
+      guilty: (error) => this.drop(error),
+      // What becomes another user may ask for each command.
+      ...(this.transport === 'ssh2' ? { most: MAX_ASKED } : {}),
+    })
     this.answers.open(way)
     this.entry = hop.ship(hopModule(way.target))
     const request = { ...hopRequest(id, path, way.target), commands: true }
-    this.channel = router.open(hop.id, encode([OPEN_KIND.SERVICE, this.entry, 'openRaw', [request]]), this, false, false)
+    this.channel = home.router.open(hop.id, encode([OPEN_KIND.SERVICE, this.entry, 'openRaw', [request]]), this, false, false)
   }
 
   open(command: string): RemoteProcess {
@@ -55,7 +70,7 @@ export class HopConnection implements Connection, ChannelHandler {
     this.processes.add(process)
     void process.exited.then(() => this.processes.delete(process))
     try {
-      process.attach(this.router.open(this.hop.id, encode([OPEN_KIND.SERVICE, this.entry, 'start', [this.id, command]]), process.handler, false, false))
+      process.attach(this.home.router.open(this.hop.id, encode([OPEN_KIND.SERVICE, this.entry, 'start', [this.id, command]]), process.handler, false, false))
     } catch (error) {
       process.fail(error as Error)
     }
@@ -66,6 +81,9 @@ export class HopConnection implements Connection, ChannelHandler {
     if (this.state !== 'closed') {
       this.down(HOP_DOWN.CLOSE)
       this.over(undefined)
+      // A hop that is no hop of ours may never say that it is done.
+      const cancel = this.home.clock.after(2 * GOODBYE, () => this.drop(undefined))
+      void this.gone.promise.then(cancel)
     }
     await this.gone.promise
   }
@@ -79,21 +97,21 @@ export class HopConnection implements Connection, ChannelHandler {
     return { bytesIn: 0, bytesOut: 0 }
   }
 
-  // What the hop says.
+  // What the hop says. It may be anybody's: each message is looked at before it is believed.
 
   message(bytes: Uint8Array, credit: number): void {
     this.channel.consumed(credit)
-    const message: unknown = decode(bytes)
+    const message = readable(bytes)
     const [kind, first, second] = (Array.isArray(message) ? message : []) as unknown[]
     if (kind === HOP_UP.STAGE && STAGES.includes(first)) this.stage = first as Stage
     else if (kind === HOP_UP.ASK && typeof first === 'number') void this.answers.asked(first, second)
-    else if (kind === HOP_UP.HELLO) this.opened()
+    else if (kind === HOP_UP.HELLO && this.state === 'connecting') this.opened()
     else if (kind === HOP_UP.FAILED) this.failure = hopFailure(first, this.path)
-    else this.over(this.error('protocol-error', 'is below a hop that said something of an unknown form'))
+    else this.drop(this.error('protocol-error', 'is below a hop that said something of an unknown form'))
   }
 
   end(bytes: Uint8Array): void {
-    const answer: unknown = bytes.length === 0 ? undefined : decode(bytes)
+    const answer = bytes.length === 0 ? undefined : readable(bytes)
     const thrown = Array.isArray(answer) && answer[0] === 1 ? this.thrown(answer[1]) : undefined
     this.over(this.failure ?? thrown ?? this.error('link-lost', 'is not connected any more'))
     this.gone.resolve()
@@ -105,12 +123,18 @@ export class HopConnection implements Connection, ChannelHandler {
   }
 
   private opened(): void {
-    if (this.state !== 'connecting') return
     this.state = 'open'
     this.stage = 'launch'
     // Logged in: from now on nothing is signed for it. What becomes another user asks for each command.
     if (this.transport === 'ssh2') this.answers.close()
     this.became.resolve()
+  }
+
+  /** The hop does not keep to what was agreed: nothing more is waited for. */
+  private drop(cause: RametError | undefined): void {
+    this.channel.reset('cancelled')
+    this.over(cause)
+    this.gone.resolve()
   }
 
   private over(cause: RametError | undefined): void {
@@ -131,10 +155,19 @@ export class HopConnection implements Connection, ChannelHandler {
   }
 
   private down(...message: unknown[]): void {
-    if (!this.channel.send(encode(message)) && this.channel.queued > MAX_UNHEARD) this.over(this.error('overflow', 'is below a hop that takes no answers'))
+    if (!this.channel.send(encode(message)) && this.channel.queued > MAX_UNHEARD) this.drop(this.error('overflow', 'is below a hop that takes no answers'))
   }
 
   private error(code: RametError['code'], text: string): RametError {
     return new RametError(code, `${this.name} ${text}`, { path: this.path, outcome: 'unknown', hint: 'Connect again.' })
+  }
+}
+
+/** Undefined where it cannot be read: that must not cost what else is behind the hop. */
+function readable(bytes: Uint8Array): unknown {
+  try {
+    return decode(bytes)
+  } catch {
+    return undefined
   }
 }

@@ -17,17 +17,20 @@ export async function hopWay(address: TargetAddress, options: ConnectOptions, co
   if (address.kind === 'ssh') return hopWayBySsh2(address, options, context)
   // One password, one attempt: a hop that asks again gets none.
   let source = address.kind === 'become' ? passwordSource(options, context) : undefined
+  const log = (level: 'info' | 'warn', text: string): void => context.book.write(level, { context: context.path.join(' > ') }, text)
   const answer = async (message: unknown): Promise<unknown> => {
     const question = readHopQuestion(message)
     if (question === undefined || question.ask !== 'become' || address.kind !== 'become') {
-      throw refused('not-allowed', context, 'the hop asked for something that has no part in this', 'A stub of ours does not do that: find out who runs on the hop.')
+      const refusal = refused('not-allowed', context, 'the hop asked for something that has no part in this', 'A stub of ours does not do that: find out who runs on the hop.')
+      log('warn', `refused to a hop: ${refusal.message}`)
+      throw refusal
     }
     if (source === undefined) {
       throw refused('password-needed', context, `${address.method} asks for a password, and there is none to give`, 'Give a password or a prompt, or allow it without one.')
     }
     const ask = source
     source = undefined
-    context.book.write('info', { context: context.path.join(' > ') }, `gave a password for ${address.method} to a hop`)
+    log('info', `gave a password for ${address.method} to a hop`)
     return ask(question)
   }
   return { target: address, answer, close: () => (source = undefined) }

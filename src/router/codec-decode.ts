@@ -1,4 +1,4 @@
-import { RametError } from './errors.ts'
+import { isRametError, RametError } from './errors.ts'
 import {
   BINARY_KINDS, COST_BOXED, COST_CONTAINER, COST_ERROR, EXT_BIGINT, EXT_BINARY, EXT_DATE, EXT_ERROR, EXT_MAP, EXT_REGEXP,
   EXT_SET, EXT_UNDEFINED, EXT_UTF16, MAX_COST, MAX_DEPTH,
@@ -255,7 +255,7 @@ export function decode(bytes: Uint8Array): unknown {
     if (pos < end) bad('bytes follow its end')
     return value
   } catch (cause) {
-    if (cause instanceof RametError) throw cause
+    if (isRametError(cause)) throw cause
     throw new RametError('protocol-error', `a message of ${bytes.length} bytes cannot be decoded: ${
       cause instanceof Malformed ? cause.message : 'it holds an impossible value'}`, {
       cause, hint: 'Both ends run the same version, so the bytes were damaged or forged on the way.',

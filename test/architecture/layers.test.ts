@@ -53,6 +53,7 @@ describe('the checker', () => {
     ['any as a type', { 'controller/a.ts': 'export const f = (x: any) => x' }, /controller\/a\.ts:1 says any/],
     ['any behind as', { 'controller/a.ts': 'export const f = 1 as any' }, /says any/],
     ['any as an argument', { 'controller/a.ts': 'export const f: Promise<any> | undefined = undefined' }, /says any/],
+    ['an error told by its class', { 'router/frame.ts': "import { queue } from '../base/queue.ts'\nexport type Frame = 1\nexport const frame = (e: unknown) => (e instanceof\n  RametError ? queue : 0)" }, /router\/frame\.ts:3 asks for the class RametError/],
     ['an enum', { 'controller/a.ts': 'export enum Kind { A }' }, /declares an enum/],
     ['a letter that is not ASCII in a string', { 'controller/a.ts': "// \u00e9 is well here\nexport const word = 'caf\u00e9'" }, /controller\/a\.ts:2 has a character/],
     ['a file that is too long', { 'controller/a.ts': 'export {}\n'.repeat(MAX_LINES + 1) }, /has 321 lines, more than 320/],

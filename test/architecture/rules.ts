@@ -91,6 +91,8 @@ function textViolations(file: string, text: string, code: string, bare: string):
   forbid(code, /[^\x00-\x7f]/, 'has a character outside of a comment that is not ASCII')
   forbid(bare, /(?:[:<,|&(=]\s*|\bas\s+|\bextends\s+)any\b(?!\s*[:(.=?])/, 'says any')
   forbid(bare, /(?:^|\n|;|\bexport\s+|\bconst\s+)\s*enum\s+[A-Z]/, 'declares an enum')
+  // What is shipped to targets is several bundles, each with a copy of the class.
+  forbid(bare, /\binstanceof\s+RametError\b/, 'asks for the class RametError: where several copies of it meet, isRametError tells')
   if (file !== 'remote-stub/main.ts' && !file.startsWith('cli/')) {
     forbid(bare, /\bprocess\s*\.\s*(stdin|stdout|exit)\b/, 'touches process.stdin, stdout or exit: only remote-stub/main.ts and the CLI may')
   }
