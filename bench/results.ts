@@ -3,7 +3,7 @@ import { arch, cpus, release, totalmem, type } from 'node:os'
 import { dirname, join } from 'node:path'
 import { median, quantile } from './stats.ts'
 import type { Row } from './harness.ts'
-import { run } from './processes.ts'
+import { python, run } from './processes.ts'
 import { root } from './workspace.ts'
 
 export interface Results {
@@ -20,9 +20,10 @@ export async function versions(): Promise<Record<string, string>> {
   const asked: Record<string, string[]> = {
     openssh: ['ssh', '-V'],
     dropbear: ['dropbear', '-V'],
-    python: ['/usr/bin/python3', '--version'],
-    mitogen: ['/usr/bin/python3', '-c', 'import mitogen; print(".".join(map(str, mitogen.__version__)))'],
-    ansible: ['ansible-playbook', '--version'],
+    python: [python, '--version'],
+    mitogen: [python, '-c', 'import mitogen; print(".".join(map(str, mitogen.__version__)))'],
+    // The program itself would make a directory in the caller's home.
+    ansible: [python, '-c', 'from ansible.release import __version__; print(__version__)'],
     'ansible-mitogen': ['dpkg-query', '-W', '-f', '${Version}', 'ansible-mitogen'],
     ssh2: [process.execPath, '-p', 'require("ssh2/package.json").version'],
     clush: ['clush', '--version'],

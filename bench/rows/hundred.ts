@@ -6,14 +6,15 @@ import { ansibleWay, loopLine, loopWays, sideOf, ways } from './hundred-ways.ts'
 const times = 100
 const argv = ['hostname']
 const ssh = `${times} × ssh`
+const [ansible, mitogen] = ['ansible, linear', 'ansible, mitogen_linear']
 
 /** Whole processes: so many commands on one host that nothing is connected to, each begun when the one before has been read. */
 export const hundred: Benchmark = {
   name: 'hundred',
   async *rows(lab) {
     const row = await timeRow(lab, 'hundred', 'pinned', 9, 3)
-    faster(row, 'ramet', 'ansible, linear', 25)
-    faster(row, 'ramet', 'ansible, mitogen_linear', 6)
+    faster(row, 'ramet', ansible, 25)
+    faster(row, 'ramet', mitogen, 6)
     faster(row, 'ramet', ssh, 30)
     for (const peer of ['mitogen', 'ssh over a master', 'ssh2, a channel each']) compare(row, 'ramet', peer)
     row.notes.push(
@@ -21,7 +22,7 @@ export const hundred: Benchmark = {
       'What takes seconds has fewer rounds, and no warm-up.')
     yield row
     const plain = await timeRow(lab, 'hundred-default', 'default', 3, 1)
-    for (const peer of ['ansible, linear', 'ansible, mitogen_linear', ssh]) faster(plain, 'ramet', peer)
+    for (const peer of [ansible, mitogen, ssh]) faster(plain, 'ramet', peer)
     plain.notes.push("Default against default: each connection of OpenSSH's client costs about 60 ms more, which is a hundred times that for the one that connects a hundred times.")
     yield plain
   },
@@ -54,7 +55,7 @@ export const hundredBytes: Benchmark = {
   async *rows(lab) {
     yield await bytesRow(lab, 'hundred-bytes', 'pinned')
     const plain = await bytesRow(lab, 'hundred-bytes-default', 'default')
-    plain.notes.push("Default against default: OpenSSH's post-quantum key exchange doubles what each of its connections costs.")
+    plain.notes.push("Default against default: OpenSSH's post-quantum key exchange doubles what each of its connections costs. Ansible connects once, so its own strategy is not run again.")
     yield plain
   },
 }
@@ -63,10 +64,10 @@ async function bytesRow(lab: Lab, name: string, suite: Suite): Promise<Row> {
   const sshd = await lab.sshd({ suite })
   const relay = await lab.relay(sshd)
   const packets: string[] = []
-  const all = await ways(lab, address(sshd), { argv, times, suite, slowRounds: 1 })
-  for (const strategy of ['mitogen_linear', 'linear'] as const) {
-    const compressed = await lab.ansible(strategy, address(sshd), { suite, compressed: true })
-    all.push({ ...ansibleWay(`ansible, ${strategy}, ssh -C`, compressed, argv.join(' '), times), rounds: 1 })
+  const all = (await ways(lab, address(sshd), { argv, times, suite, slowRounds: 1 })).filter(({ name }) => suite === 'pinned' || name !== ansible)
+  if (suite === 'pinned') {
+    const compressed = await lab.ansible('mitogen_linear', address(sshd), { suite, compressed: true })
+    all.push({ ...ansibleWay(`${mitogen}, ssh -C`, compressed, argv.join(' '), times), rounds: 1 })
   }
   const series = await interleave(all.map((way) => sideOf({
     ...way,
@@ -80,9 +81,13 @@ async function bytesRow(lab: Lab, name: string, suite: Suite): Promise<Row> {
     },
   }, address(relay))), lab.rounds(2), { warmUp: false })
   const row = rowOf(name, `${times} × ${argv.join(' ')} on one host from cold: bytes on the wire, both ways`, 'KB', series)
-  compare(row, 'ramet', 'ansible, mitogen_linear', 0.12)
-  compare(row, 'ramet', 'ansible, linear', 0.005)
-  compare(row, 'ramet', ssh, 0.1)
+  compare(row, 'ramet', mitogen, 0.12)
+  if (suite === 'pinned') {
+    compare(row, 'ramet', ansible, 0.005)
+    compare(row, 'ramet', `${mitogen}, ssh -C`)
+  }
+  // The goal is set by what a hundred logins of OpenSSH's own choice take: pinned, they take half of that.
+  compare(row, 'ramet', ssh, suite === 'default' ? 0.1 : undefined)
   compare(row, 'ramet', 'mitogen')
   row.notes.push(`Packets and connections: ${packets.slice(0, all.length).join(', ')}.`)
   return row
