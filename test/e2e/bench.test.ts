@@ -1,104 +1,29 @@
-import { execFile, spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { BenchLab, valueOf, type Result } from '../helpers/bench-lab.ts'
 import { childrenOf } from '../helpers/e2e-lab.ts'
-import { freePort, haveSshd, startSshd, type TestServer } from '../helpers/sshd.ts'
-import { root } from '../helpers/source-tree.ts'
-import { alive } from '../helpers/tree-lab.ts'
-
-interface Wire {
-  connections: number
-  bytes_out: number
-  bytes_in: number
-  round_trips: number
-}
-
-interface Result {
-  contender: string
-  kind: string
-  calls: number
-  p50_ms: number
-  cpu_ms: { own: number; children: number | null }
-  per_call?: Wire
-  opening?: Wire
-  samples_ms: number[]
-}
-
-interface Value {
-  ending: string
-  results: Result[]
-  left_out: { contender: string; kinds: string[]; reason: string }[]
-  rtt_ms: { tcp?: number; ping?: number }
-  not_counted?: string
-  counted_to?: string
-  notes: string[]
-}
+import { haveSshd, startSshd, type TestServer } from '../helpers/sshd.ts'
 
 const CONTENDERS = ['ssh', 'ssh-pinned', 'ssh-master', 'ssh2', 'ramet-raw', 'ramet-cold', 'ramet-warm']
 
 describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => {
+  let lab: BenchLab
   let place: string
-  let cli: string
   let temporary: string
   let server: TestServer
+  let start: BenchLab['run']
+  let to: BenchLab['to']
 
   beforeAll(async () => {
-    place = mkdtempSync(join(tmpdir(), 'ramet-test-'))
-    const dist = `${place}/dist/`
-    temporary = join(place, 't')
-    for (const dir of [dist, temporary]) mkdirSync(dir)
-    const build = `import { buildLibrary } from './build/library.mjs'; await buildLibrary(process.argv[1])`
-    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', build, dist], { cwd: root })
-    for (const name of ['stub.br', 'modules']) cpSync(join(root, 'dist', name), join(dist, name), { recursive: true })
-    cpSync(join(root, 'package.json'), join(place, 'package.json'))
-    symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
-    cli = `${dist}cli.js`
-    // A login shell that prints on each login, on both streams.
-    server = await startSshd({ bashrc: 'echo "Welcome to noise"; echo "and more" >&2\n' })
+    lab = await BenchLab.start()
+    ;({ place, temporary, server, run: start, to } = lab)
   }, 60_000)
-  afterAll(async () => {
-    await server?.stop()
-    rmSync(place, { recursive: true, force: true })
-  })
+  afterAll(() => lab?.stop())
   afterEach(async () => {
     await expect.poll(() => childrenOf(server.pid), { timeout: 10_000 }).toEqual([])
     expect(readdirSync(temporary)).toEqual([])
   })
-
-  const start = (argv: string[], env: Record<string, string> = {}) => {
-    const child = spawn(process.execPath, [cli, 'bench', ...argv], {
-      stdio: ['ignore', 'pipe', 'pipe'], detached: true, env: { PATH: process.env['PATH'], HOME: place, TMPDIR: temporary, LANG: 'C.UTF-8', ...env },
-    })
-    const texts = { stdout: '', stderr: '' }
-    let look = (): void => {}
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (texts.stdout += text))
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      texts.stderr += text
-      look()
-    })
-    const ended = new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
-      child.on('close', (code) => {
-        look()
-        resolve({ code, ...texts })
-      })
-    })
-    const says = (text: string): Promise<void> => new Promise((resolve, reject) => {
-      look = () => {
-        if (texts.stderr.includes(text)) resolve()
-        else if (child.exitCode !== null) reject(new Error(`it ended: ${texts.stderr}`))
-      }
-      look()
-    })
-    /** What ^C does: every process of the group gets the signal. */
-    const interrupt = (): void => void process.kill(-child.pid!, 'SIGINT')
-    return { child, ended, says, interrupt }
-  }
-  const to = (other: Pick<TestServer, 'user' | 'host' | 'port' | 'keyFile' | 'knownHosts'> = server): string[] =>
-    ['-t', `${other.user}@${other.host}:${other.port}`, '--ssh-config', 'none', '--known-hosts', other.knownHosts, '--private-key', other.keyFile]
-  const valueOf = (stdout: string): Value => (JSON.parse(stdout) as { items: { value: Value }[] }).items[0]!.value
 
   test('measures every contender with a command and a function, counts what they send, and draws them', async () => {
     const picture = join(place, 'bench.svg')
@@ -130,45 +55,6 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     expect(drawn).not.toMatch(/<script|href=|url\(/)
   }, 60_000)
 
-  test('without an ssh client the others are measured, and those that need one are named', async () => {
-    const { code, stdout, stderr } = await start([...to(), '--calls', '3'], { PATH: '/nowhere' }).ended
-    expect(code, stderr).toBe(0)
-    expect(stdout.match(/^Left out: ssh.*: there is no ssh client on this machine$/gm)).toHaveLength(3)
-    expect(stdout.match(/^(ssh2|ramet, (raw|cold|warm)) +[\d.]+ (us|ms|s)/gm)).toHaveLength(8)
-    expect(stdout).toMatch(/^ramet, warm +\u2588+ [\d.]+ (us|ms)$/m)
-  }, 60_000)
-
-  test('^C shows what was measured by then, ends with 130, and leaves no process, session or file', async () => {
-    const { child, ended, says, interrupt } = start([...to(), '--calls', '500'])
-    await says('This takes about')
-    await expect.poll(() => childrenOf(child.pid!).length).toBeGreaterThan(0)
-    const children = childrenOf(child.pid!)
-    interrupt()
-    const { code, stdout } = await ended
-    expect(code).toBe(130)
-    expect(stdout).toMatch(/^Interrupted: these are the calls that were made by then\.$/m)
-    await expect.poll(() => children.map((line) => Number.parseInt(line)).filter(alive)).toEqual([])
-  }, 60_000)
-
-  test('^C before anything is measured says so, and a second one leaves at once', async () => {
-    const { ended, says, interrupt } = start([...to(), '--calls', '500'])
-    await says('Nothing is installed there')
-    interrupt()
-    interrupt()
-    const { code } = await ended
-    expect(code).toBe(130)
-  }, 60_000)
-
-  test('when it is killed the shared connection ends too', async () => {
-    const { child, ended, says } = start([...to(), '--calls', '500'])
-    await says('This takes about')
-    child.kill('SIGKILL')
-    await ended
-    await expect.poll(() => childrenOf(server.pid), { timeout: 10_000 }).toEqual([])
-    // Nobody was left to remove it.
-    for (const name of readdirSync(temporary)) rmSync(join(temporary, name), { recursive: true })
-  }, 60_000)
-
   test('keeps within --max-time, and says what that cost', async () => {
     const from = performance.now()
     const { code, stdout, stderr } = await start([...to(), '--calls', '2000', '--max-time', '10', '--format', 'json']).ended
@@ -177,27 +63,6 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     const { results, notes, ending } = valueOf(stdout)
     expect(ending === 'time' || notes.some((note) => note.startsWith('Fewer than 2000 calls, to keep within the time: '))).toBe(true)
     expect(results.length).toBeGreaterThan(0)
-  }, 60_000)
-
-  test('a host that can not be reached is an error that says so', async () => {
-    const port = await freePort()
-    const { code, stdout, stderr } = await start(to({ ...server, port })).ended
-    expect([code, stdout]).toEqual([1, ''])
-    expect(stderr).toMatch(/^ramet: connect-refused at stage tcp: .*nothing listens at 127\.0\.0\.1 port \d+$/m)
-    expect(stderr).toMatch(/^hint: /m)
-  })
-
-  test('a server that allows one session per connection has no ControlMaster for calls, and that is named', async () => {
-    await using narrow = await startSshd({ config: ['MaxSessions 1'] })
-    const { code, stdout, stderr } = await start([...to(narrow), '--calls', '2', '--format', 'json']).ended
-    expect(code, stderr).toBe(0)
-    const { results, left_out: leftOut } = valueOf(stdout)
-    const master = leftOut.filter(({ contender }) => contender === 'ssh-master')
-    expect(master.map(({ kinds }) => kinds)).toEqual([['command', 'function']])
-    expect(master[0]!.reason).toMatch(/session/i)
-    // ssh2 may open the next channel before the last one is gone there.
-    const rest = CONTENDERS.filter((id) => !['ssh-master', 'ssh2'].includes(id))
-    expect([...new Set(results.map(({ contender }) => contender))]).toEqual(expect.arrayContaining(rest))
   }, 60_000)
 
   test('behind a hop ssh takes -J and ssh2 the same way, and what passes as far as the hop is counted', async () => {
@@ -219,7 +84,7 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     expect(of('ssh').per_call!.round_trips).toBeGreaterThan(of('ramet-cold').per_call!.round_trips)
     // The key exchange is pinned on both machines.
     expect(of('ssh-pinned').per_call!.bytes_out).toBeLessThan(of('ssh').per_call!.bytes_out - 2 * 1000)
-  }, 60_000)
+  }, 120_000)
 
   test('a configuration that asks for a ProxyCommand and a shared connection of its own', async () => {
     const config = join(place, 'config')
@@ -244,16 +109,4 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     expect(stderr).toMatch(/cat, 5000 bytes there and back/)
     expect(stdout.match(/^ssh, ControlMaster /gm)).toHaveLength(4)
   }, 60_000)
-
-  test.each([
-    [['-t', 'a,b'], /measures one target, and here are 2/],
-    [['uptime'], /takes no word: uptime; name the target with -t/],
-    [['--format', 'jsonl'], /has no --format jsonl; take json/],
-    [['--svg', '/nowhere/x.svg'], /can't write \/nowhere\/x\.svg/],
-    [['--calls', '0'], /--calls is a whole number from 1/],
-  ])('%j is wrong usage, and nothing is contacted', async (argv, said) => {
-    const { code, stderr } = await start(argv).ended
-    expect(code).toBe(1)
-    expect(stderr).toMatch(said)
-  })
 })

@@ -8,7 +8,7 @@ import type { Flags } from '../options.ts'
 import { packageVersion } from '../version.ts'
 import type { Place } from '../ways.ts'
 import { KINDS } from './contender.ts'
-import type { Entry, Report } from './contender.ts'
+import type { Entry, LeftOut, Report } from './contender.ts'
 import { allContenders, findDirect, findSsh } from './contenders.ts'
 import type { Direct, SshProgram } from './contenders.ts'
 import { count } from './count.ts'
@@ -24,7 +24,7 @@ import { quoted, Work } from './work.ts'
 const CALLS = 50
 const MAX_TIME = 60
 
-/** Part of the time that counting may take, behind the calls that are timed. */
+/** Part of the time, behind the first calls, that counting may take. */
 const COUNTING = 0.3
 
 /** Those that are opened first: one shows whether the target can be reached at all, the other where its Node is. */
@@ -125,9 +125,10 @@ export class BenchRun {
       await this.#add(measurement, entries)
       measurement.rows.sort((a, b) => place(a.id) - place(b.id))
       if (!stop.signal.aborted) {
-        const counting = 'none' in direct ? 0 : Math.min(countingTime(measurement.alone), this.#maxTime * COUNTING)
+        const left = this.#maxTime - (clock.now() - from)
+        const counting = 'none' in direct ? 0 : Math.min(countingTime(measurement.alone), left * COUNTING)
         // A little is kept for what takes longer than it did at first.
-        const takes = measurement.plan((this.#maxTime - (clock.now() - from) - counting) * 0.9)
+        const takes = measurement.plan((left - counting) * 0.9)
         this.#sayShares(measurement, takes + counting)
         await measurement.run()
       }
@@ -137,23 +138,34 @@ export class BenchRun {
       progress('closing')
       await measurement.close()
       this.#report.rows = measurement.rows
-      this.#report.leftOut = measurement.leftOut
+      this.#report.leftOut = measurement.leftOut.map((one) => this.#told(one)).sort((a, b) => place(a.id) - place(b.id))
     }
   }
 
   async #add(measurement: Measurement, entries: readonly Entry[]): Promise<void> {
     const { stop } = this.#options
-    const inOrder = [...FIRST.map((id) => entries.find((entry) => entry.id === id)!), ...entries.filter(({ id }) => !FIRST.includes(id))]
-    for (const entry of inOrder) {
-      if (stop.signal.aborted || entry.leftOut !== undefined) continue
+    const begin: (() => Promise<void>)[] = []
+    for (const id of FIRST) {
+      const entry = entries.find((one) => one.id === id)!
       const contender = entry.make()
       const learns = entry.id === 'ramet-warm' && contender instanceof WarmRamet ? async (): Promise<void> => {
         const { ping, node } = await contender.learn(stop.signal)
         this.#report.rtt.ping = ping
         this.#work.node = quoted(node) ?? this.#work.node
       } : undefined
-      await measurement.add(entry, contender, entry.id === FIRST[0], learns)
+      begin.push(await measurement.open(entry, contender, id === FIRST[0], learns))
     }
+    // Where the Node is counts for all calls of a function.
+    for (const make of begin) await make()
+    for (const entry of entries) {
+      if (!stop.signal.aborted && entry.leftOut === undefined && !FIRST.includes(entry.id)) await measurement.add(entry, entry.make())
+    }
+  }
+
+  /** What every shell says in words of its own. */
+  #told(one: LeftOut): LeftOut {
+    const noNode = this.#work.node === 'node' && one.kinds.length === 1 && one.kinds[0] === 'function' && one.reason.includes('exit code 127')
+    return noNode ? { ...one, reason: 'there is no node on the PATH of a login' } : one
   }
 
   async #count(measurement: Measurement, direct: Direct, from: number): Promise<void> {
@@ -200,8 +212,10 @@ export class BenchRun {
 
   #sayShares({ rows }: Measurement, takes: number): void {
     const { calls } = this.#report
-    const fewer = rows.filter(({ planned }) => planned < calls).map(({ label, kind, planned }) => `${label}, ${kind}: ${planned}`)
-    const note = fewer.length === 0 ? '' : `Fewer than ${plural(calls, 'call')}, to keep within the time: ${fewer.join('; ')}.`
+    const fewer = rows.filter(({ planned }) => planned < calls)
+    const same = fewer.length === rows.length && fewer.every(({ planned }) => planned === fewer[0]!.planned)
+    const shares = same ? `${fewer[0]?.planned} by each` : fewer.map(({ label, kind, planned }) => `${label}, ${kind}: ${planned}`).join('; ')
+    const note = fewer.length === 0 ? '' : `Fewer than ${plural(calls, 'call')}, to keep within the time: ${shares}.`
     if (note !== '') this.#report.notes.push(note)
     this.#options.say(`This takes about ${takes < 1000 ? shortTime(takes) : duration(takes)}.${note === '' ? '' : ` ${note}`}\n`)
   }

@@ -4,7 +4,7 @@ import type { Figures } from './figures.ts'
 
 /** The report as programs get it: one document in the shape of every other command's, with what was measured as its value. */
 export function document(report: Report, figures: readonly Figures[]): string {
-  const { target, calls, rounds, concurrency, payload, maxTime, elapsed, ending, rtt, versions, leftOut, uncounted, notes, rows, counted, hop } = report
+  const { target, calls, rounds, concurrency, payload, maxTime, elapsed, ending, rtt, versions, leftOut, uncounted, notes, rows, hop } = report
   const value = {
     calls, rounds, concurrency, payload_bytes: payload, max_time: maxTime / 1000, ending,
     rtt_ms: { ...(rtt.tcp === undefined ? {} : { tcp: micro(rtt.tcp) }), ...(rtt.ping === undefined ? {} : { ping: micro(rtt.ping) }) },
@@ -19,7 +19,7 @@ export function document(report: Report, figures: readonly Figures[]): string {
       samples_ms: (rows.find(({ id, kind }) => id === one.id && kind === one.kind)?.times ?? []).map(micro),
     })),
     left_out: leftOut.map(({ id, label, kinds, reason }) => ({ contender: id, name: label, kinds, reason })),
-    ...(counted.size === 0 ? {} : { counted_to: hop === undefined ? 'target' : 'hop' }),
+    ...(figures.every((one) => one.wire === undefined) ? {} : { counted_to: hop === undefined ? 'target' : 'hop' }),
     ...(uncounted === undefined ? {} : { not_counted: uncounted }),
     notes,
   }

@@ -5,8 +5,11 @@ import type { Contender, Entry, Kind, LeftOut, Row } from './contender.ts'
 import type { CpuReading } from './cpu.ts'
 import { callsInRound, planned, rotated, shareOut } from './plan.ts'
 
-/** Failures in a row after which a contender makes no more calls of that kind. */
+/** Failures after which a contender makes no more calls of that kind. */
 const PATIENCE = 3
+
+/** Milliseconds of a first call beside which what it brought along is no matter. */
+const LONG = 1000
 
 /** Milliseconds that contenders have for their goodbye. */
 const GOODBYE = 5000
@@ -49,8 +52,8 @@ export class Measurement {
     for (const { id, label, leftOut } of options.entries) if (leftOut !== undefined) this.leftOut.push({ id, label, kinds: KINDS, reason: leftOut })
   }
 
-  /** Opens one contender and lets it make its first calls. `needed`: rejects with what it failed with. */
-  async add(entry: Entry, contender: Contender, needed: boolean, opened?: () => Promise<void>): Promise<void> {
+  /** Opens one contender; what comes back lets it make its first calls. `needed`: rejects with what it failed with. */
+  async open(entry: Entry, contender: Contender, needed: boolean, opened?: () => Promise<void>): Promise<() => Promise<void>> {
     const { stop, progress } = this.#options
     const running: Running = { entry, contender, kinds: [] }
     this.#running.push(running)
@@ -59,13 +62,19 @@ export class Measurement {
       await this.#orStopped(contender.open(stop))
       await opened?.()
     } catch (error) {
-      if (stop.aborted) return
-      if (needed) throw error
-      this.leftOut.push({ id: entry.id, label: entry.label, kinds: KINDS, reason: reasonOf(error) })
-      return
+      if (!stop.aborted && needed) throw error
+      if (!stop.aborted) this.leftOut.push({ id: entry.id, label: entry.label, kinds: KINDS, reason: reasonOf(error) })
+      return async () => {}
     }
     this.state = 'open'
-    for (const kind of KINDS) await this.#first(running, kind)
+    return async () => {
+      for (const kind of KINDS) await this.#first(running, kind)
+    }
+  }
+
+  /** Opens one contender and lets it make its first calls. */
+  async add(entry: Entry, contender: Contender): Promise<void> {
+    await (await this.open(entry, contender, false))()
   }
 
   /** Who takes part, with what. */
@@ -126,7 +135,7 @@ export class Measurement {
     let each = 0
     try {
       // The first one brings code along, or fills a cache: what stays open is estimated by the second.
-      for (let turn = 0; turn < (entry.fresh ? 1 : 2); turn++) {
+      for (let turn = 0; turn < (entry.fresh || each > LONG ? 1 : 2); turn++) {
         const from = clock.now()
         const end = await this.#orStopped(contender.call(kind, stop))
         await end?.()

@@ -46,7 +46,7 @@ export function table(figures: readonly Figures[], width: number): string[] {
 
 /** What stands under the tables: what was left out and why, how far the figures go, what they rest on. */
 export function remarks(report: Report, figures: readonly Figures[]): string[] {
-  const { leftOut, rtt, uncounted, ending, maxTime, counted, hop } = report
+  const { leftOut, rtt, uncounted, ending, maxTime, hop } = report
   const lines: string[] = []
   if (rtt.tcp !== undefined) lines.push(`One round trip to ${hop === undefined ? 'the target' : `the hop ${hop}`} takes ${shortTime(rtt.tcp)} (TCP handshake); the floor is what a call's round trips take at that.`)
   if (rtt.ping !== undefined) lines.push(`A ping through ramet takes ${shortTime(rtt.ping)}: what lies between and the program there included.`)
@@ -55,9 +55,9 @@ export function remarks(report: Report, figures: readonly Figures[]): string[] {
   if (openings.length > 0) {
     lines.push(`Opening what stays open costs once, both ways, first code included: ${openings.map(({ label, opening }) => `${label} ${shortBytes(opening!.bytesIn + opening!.bytesOut)}`).join('; ')}.`)
   }
-  if (counted.size > 0) lines.push(`Bytes and packets are TCP payload${hop === undefined ? '' : ` between here and ${hop},`} as a relay of ours saw them, in a pass of its own that is not timed.`)
+  if (figures.some(({ wire }) => wire !== undefined)) lines.push(`Bytes and packets are TCP payload${hop === undefined ? '' : ` between here and ${hop},`} as a relay of ours saw them, in a pass of its own that is not timed.`)
   if (figures.some(({ cpuChildren }) => cpuChildren === undefined)) lines.push("CPU is this process's alone (>): this system does not tell what child processes spend.")
-  for (const { label, kind, failed, failure } of figures) if (failed > 0) lines.push(`${label}, ${kind}: ${plural(failed, 'call')} failed: ${failure}`)
+  for (const { label, kind, failed, failure } of report.rows) if (failed > 0) lines.push(`${label}, ${kind}: ${plural(failed, 'call')} failed: ${failure}`)
   for (const { label, kinds, reason } of leftOut) lines.push(`Left out: ${label}${kinds.length === 1 ? `, ${kinds[0]}` : ''}: ${reason}`)
   lines.push(...report.notes)
   if (ending === 'time') lines.push(`Stopped after ${shortTime(maxTime)} (--max-time): these are the calls that were made by then.`)

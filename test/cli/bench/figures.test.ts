@@ -101,7 +101,9 @@ describe('the table', () => {
   test('says below what was left out, failed, not counted, or cut short', () => {
     const full = report({
       leftOut: [{ id: 'ssh2', label: 'ssh2', kinds: ['command', 'function'], reason: 'it goes through a jump host' }, { id: 'ssh', label: 'ssh', kinds: ['function'], reason: 'node: not found' }],
-      rows: [row('ramet-warm', 'ramet, warm', 'command', [1], { failed: 2, failure: 'lost', cpuChildren: undefined })],
+      rows: [
+        row('ramet-warm', 'ramet, warm', 'command', [1], { failed: 2, failure: 'lost', cpuChildren: undefined }), row('ramet-cold', 'ramet, cold', 'command', [], { failed: 3, failure: 'refused' }),
+      ],
       counted: new Map(), uncounted: 'the target is behind a hop (--via)', ending: 'interrupted', notes: ['A note.'],
     })
     expect(remarks(full, figuresOf(full))).toEqual([
@@ -110,6 +112,7 @@ describe('the table', () => {
       'Bytes, packets, connections and round trips were not counted: the target is behind a hop (--via).',
       "CPU is this process's alone (>): this system does not tell what child processes spend.",
       'ramet, warm, command: 2 calls failed: lost',
+      'ramet, cold, command: 3 calls failed: refused',
       'Left out: ssh2: it goes through a jump host',
       'Left out: ssh, function: node: not found',
       'A note.',

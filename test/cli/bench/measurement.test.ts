@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Contender, Entry, Kind } from '../../../src/cli/bench/contender.ts'
 import { Measurement } from '../../../src/cli/bench/measurement.ts'
+import { countingTime } from '../../../src/cli/bench/plan.ts'
 import { HandClock, settle } from '../fake-desk.ts'
 
 interface FakeOptions {
@@ -59,7 +60,7 @@ describe('a measurement', () => {
     const lab = new Lab()
     const [a, b] = [lab.entry('a', { fresh: true, takes: 5 }), lab.entry('b', { takes: 2 })]
     const measurement = lab.measurement([a.entry, b.entry])
-    for (const { entry, contender } of [a, b]) await measurement.add(entry, contender, false)
+    for (const { entry, contender } of [a, b]) await measurement.add(entry, contender)
     lab.calls.length = 0
     expect(measurement.plan(10_000)).toBe(4 * 2 * (5 + 2))
     await measurement.run()
@@ -78,7 +79,7 @@ describe('a measurement', () => {
     const lab = new Lab()
     const [slow, fast] = [lab.entry('slow', { takes: 100 }), lab.entry('fast', { takes: 1 })]
     const measurement = lab.measurement([slow.entry, fast.entry], { calls: 10, rounds: 5 })
-    for (const { entry, contender } of [slow, fast]) await measurement.add(entry, contender, false)
+    for (const { entry, contender } of [slow, fast]) await measurement.add(entry, contender)
     measurement.plan(620)
     await measurement.run()
     expect(measurement.rows.map(({ id, planned, times }) => [id, planned, times.length])).toEqual([['slow', 3, 3], ['slow', 3, 3], ['fast', 10, 10], ['fast', 10, 10]])
@@ -93,7 +94,7 @@ describe('a measurement', () => {
       lab.entry('well'),
     ]
     const measurement = lab.measurement([...entries.map(({ entry }) => entry), { ...lab.entry('absent').entry, leftOut: 'there is no client' }])
-    for (const { entry, contender } of entries) await measurement.add(entry, contender, false)
+    for (const { entry, contender } of entries) await measurement.add(entry, contender)
     expect(measurement.leftOut).toEqual([
       { id: 'absent', label: 'ABSENT', kinds: ['command', 'function'], reason: 'there is no client' },
       { id: 'closed', label: 'CLOSED', kinds: ['command', 'function'], reason: 'no master / for you' },
@@ -103,17 +104,27 @@ describe('a measurement', () => {
     expect(measurement.able.map(({ entry, kinds }) => [entry.id, kinds])).toEqual([['half', ['command']], ['well', ['command', 'function']]])
   })
 
+  test('makes a second first call where what the first one brought along may matter', async () => {
+    const lab = new Lab()
+    const entries = [lab.entry('warm', { takes: 20 }), lab.entry('slow', { takes: 2000 }), lab.entry('fresh', { takes: 20, fresh: true })]
+    const measurement = lab.measurement(entries.map(({ entry }) => entry))
+    for (const { entry, contender } of entries) await measurement.add(entry, contender)
+    expect(lab.calls).toEqual(['warm command', 'warm command', 'warm function', 'warm function', 'slow command', 'slow function', 'fresh command', 'fresh function'])
+    expect(measurement.alone).toEqual([{ each: 20, fresh: false }, { each: 20, fresh: false }, { each: 2000, fresh: false }, { each: 2000, fresh: false }, { each: 20, fresh: true }, { each: 20, fresh: true }])
+    expect(countingTime(measurement.alone)).toBeGreaterThan(3 * 2 * (20 + 2000) + 2 * 2 * 20)
+  })
+
   test('rejects when the one that is needed does not open', async () => {
     const lab = new Lab()
     const { entry, contender } = lab.entry('raw', { opens: () => Promise.reject(new Error('unreachable')) })
-    await expect(lab.measurement([entry]).add(entry, contender, true)).rejects.toThrow('unreachable')
+    await expect(lab.measurement([entry]).open(entry, contender, true)).rejects.toThrow('unreachable')
   })
 
   test('gives up on a contender that fails again and again, and says why', async () => {
     const lab = new Lab()
     const { entry, contender } = lab.entry('a', { fails: (kind, call) => (kind === 'command' && call > 5 ? `failure ${call}` : undefined) })
     const measurement = lab.measurement([entry], { calls: 20, rounds: 2 })
-    await measurement.add(entry, contender, false)
+    await measurement.add(entry, contender)
     measurement.plan(10_000)
     await measurement.run()
     const [command, fn] = measurement.rows
@@ -127,7 +138,7 @@ describe('a measurement', () => {
       lab.mostAtOnce = 0
       const { entry, contender } = lab.entry('a', most === undefined ? {} : { most })
       const measurement = lab.measurement([entry], { calls: 12, rounds: 2, concurrency: 6 })
-      await measurement.add(entry, contender, false)
+      await measurement.add(entry, contender)
       measurement.plan(10_000)
       await measurement.run()
       expect(lab.mostAtOnce).toBe(expected)
@@ -139,7 +150,7 @@ describe('a measurement', () => {
     const lab = new Lab()
     const { entry, contender } = lab.entry('a', { hangsAfter: 6 })
     const measurement = lab.measurement([entry], { calls: 10, rounds: 1 })
-    await measurement.add(entry, contender, false)
+    await measurement.add(entry, contender)
     measurement.plan(10_000)
     const running = measurement.run()
     for (let turn = 0; turn < 10; turn++) await settle()
@@ -154,7 +165,7 @@ describe('a measurement', () => {
     const lab = new Lab()
     const { entry, contender } = lab.entry('a')
     const measurement = lab.measurement([entry])
-    await measurement.add(entry, { ...contender, close: () => new Promise(() => {}) }, false)
+    await measurement.add(entry, { ...contender, close: () => new Promise(() => {}) })
     const closing = measurement.close()
     lab.clock.move(5000)
     await closing
