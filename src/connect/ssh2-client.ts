@@ -1,10 +1,15 @@
 import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { setTimeout as after } from 'node:timers/promises'
 import ssh2 from 'ssh2'
 import type { Algorithms, Client, ClientChannel, ParsedKey } from 'ssh2'
 import { corked } from './corked.ts'
 import type { SshKey } from './ssh-key.ts'
 import type { SshAlgorithms } from './ssh2-protocol.ts'
+
+/** How often a channel is asked for again, and ms between. */
+const ATTEMPTS = 50
+const PAUSE = 10
 
 export interface Ssh2ClientOptions {
   host: string
@@ -82,8 +87,22 @@ export class Ssh2Client {
     })
   }
 
-  /** Runs a command to its end, and closes its channel when the signal aborts. Resolves to stdout; rejects unless it ends with 0. */
-  run(command: string, stdin: string | undefined, signal: AbortSignal): Promise<string> {
+  /**
+   * Runs a command to its end, and closes its channel when the signal aborts. Resolves to stdout; rejects unless it ends with 0. A
+   * channel that the server refuses while it still takes one that was closed for open is asked for again.
+   */
+  async run(command: string, stdin: string | undefined, signal: AbortSignal): Promise<string> {
+    for (let left = ATTEMPTS; ; left--) {
+      try {
+        return await this.#run(command, stdin, signal)
+      } catch (error) {
+        if (left === 0 || signal.aborted || !(error instanceof Error && 'reason' in error)) throw error
+        await after(PAUSE)
+      }
+    }
+  }
+
+  #run(command: string, stdin: string | undefined, signal: AbortSignal): Promise<string> {
     return new Promise((resolve, reject) => {
       if (this.state === 'closed') return reject(new Error('the connection was closed'))
       const lost = (): void => reject(new Error('the connection ended before the command did'))

@@ -66,8 +66,9 @@ export class BenchRun {
     this.#work = new Work(flags.payload ?? 0)
     this.#maxTime = milliseconds(flags['max-time'] ?? MAX_TIME)
     const calls = flags.calls ?? CALLS
+    const concurrency = flags.concurrency ?? 1
     this.#report = {
-      target, calls, rounds: roundsFor(calls), concurrency: flags.concurrency ?? 1, payload: this.#work.payload, maxTime: this.#maxTime, elapsed: 0, ending: 'whole',
+      target, calls, rounds: roundsFor(calls, concurrency), concurrency, payload: this.#work.payload, maxTime: this.#maxTime, elapsed: 0, ending: 'whole',
       rows: [], leftOut: [], counted: new Map(), hop: place.steps.length > 1 ? place.steps[0]!.name : undefined, uncounted: undefined, rtt: { tcp: undefined, ping: undefined }, notes: [],
       versions: { ramet: packageVersion(), node: process.versions.node, ssh: undefined, platform: `${process.platform} ${process.arch}` },
     }
@@ -196,7 +197,8 @@ export class BenchRun {
     const { calls, rounds, concurrency, target } = this.#report
     const taking = entries.filter(({ leftOut }) => leftOut === undefined)
     const wide = Math.max(...entries.map(({ label }) => label.length))
-    const capped = taking.filter(({ most }) => most !== undefined && most.count < concurrency)
+    if (calls < concurrency) this.#report.notes.push(`At most ${calls} calls at once, since there are no more (--calls).`)
+    const capped = taking.filter(({ most }) => most !== undefined && most.count < Math.min(concurrency, calls))
     for (const { count: atOnce, why } of new Map(capped.map(({ most }) => [most!.why, most!])).values()) {
       const names = capped.filter(({ most }) => most!.why === why).map(({ label }) => label)
       this.#report.notes.push(`At most ${atOnce} calls at once, because of ${why}: ${names.join('; ')}.`)

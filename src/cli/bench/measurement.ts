@@ -84,8 +84,7 @@ export class Measurement {
 
   /** How many calls each row gets within the time, which comes out as milliseconds. */
   plan(budget: number): number {
-    const { concurrency } = this.#options
-    const estimates = this.rows.map((row) => ({ each: (this.#estimates.get(row) ?? 0) / Math.min(concurrency, this.#entryOf(row)?.most?.count ?? concurrency) }))
+    const estimates = this.rows.map((row) => ({ each: (this.#estimates.get(row) ?? 0) / this.#atOnce(this.#entryOf(row)) }))
     const counts = shareOut(estimates, this.#options.calls, budget)
     this.rows.forEach((row, index) => {
       row.planned = counts[index]!
@@ -104,7 +103,7 @@ export class Measurement {
       for (const kind of KINDS) {
         for (const { entry, contender } of rotated(this.#running, round)) {
           const row = this.rows.find((one) => one.id === entry.id && one.kind === kind)
-          const calls = row === undefined ? 0 : callsInRound(row.planned, rounds, round)
+          const calls = row === undefined ? 0 : callsInRound(row.planned, rounds, round, this.#atOnce(entry))
           if (stop.aborted || row === undefined || calls === 0 || row.failed >= PATIENCE) continue
           progress(`round ${round + 1} of ${rounds}: ${entry.label}, ${kind}`)
           await this.#slice(entry, contender, row, calls)
@@ -151,6 +150,11 @@ export class Measurement {
     this.rows.push(row)
   }
 
+  #atOnce(entry: Entry | undefined): number {
+    const { concurrency } = this.#options
+    return Math.min(concurrency, entry?.most?.count ?? concurrency)
+  }
+
   #entryOf(row: Row): Entry | undefined {
     return this.#options.entries.find(({ id }) => id === row.id)
   }
@@ -163,7 +167,7 @@ export class Measurement {
   }
 
   async #slice(entry: Entry, contender: Contender, row: Row, calls: number): Promise<void> {
-    const { clock, readCpu, concurrency, stop } = this.#options
+    const { clock, readCpu, stop } = this.#options
     const before = readCpu()
     const from = clock.now()
     let left = calls
@@ -173,7 +177,7 @@ export class Measurement {
         await this.#one(contender, row)
       }
     }
-    await Promise.all(Array.from({ length: Math.min(concurrency, entry.most?.count ?? concurrency, calls) }, worker))
+    await Promise.all(Array.from({ length: Math.min(this.#atOnce(entry), calls) }, worker))
     row.busy += clock.now() - from
     const after = readCpu()
     row.cpuOwn += after.own - before.own

@@ -7,9 +7,9 @@ export interface Estimate {
   each: number
 }
 
-/** At most this many rounds, and never one without a call. */
-export function roundsFor(calls: number): number {
-  return Math.min(ROUNDS, calls)
+/** So many rounds that there are calls enough in each to make so many at once. */
+export function roundsFor(calls: number, atOnce: number): number {
+  return Math.max(1, Math.min(ROUNDS, Math.floor(calls / atOnce)))
 }
 
 /**
@@ -31,9 +31,18 @@ export function shareOut(estimates: readonly Estimate[], asked: number, budget: 
   return counts
 }
 
-/** The calls that belong into a round (from 0), so that all rounds together have `calls`, and the first ones no fewer. */
-export function callsInRound(calls: number, rounds: number, round: number): number {
-  return Math.ceil((calls * (round + 1)) / rounds) - Math.ceil((calls * round) / rounds)
+/**
+ * The calls that belong into a round (from 0), so that all rounds together have `calls`, and the first ones no fewer. Who has too few
+ * calls to make so many at once in every round sits some rounds out.
+ */
+export function callsInRound(calls: number, rounds: number, round: number, atOnce: number): number {
+  const turns = Math.max(1, Math.min(rounds, Math.floor(calls / atOnce)))
+  return parts(calls, turns, parts(turns, rounds, round + 1)) - parts(calls, turns, parts(turns, rounds, round))
+}
+
+/** How much of a whole lies before one of its equal parts. */
+function parts(whole: number, count: number, before: number): number {
+  return Math.ceil((whole * before) / count)
 }
 
 /** Milliseconds that the plan takes. */

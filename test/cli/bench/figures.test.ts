@@ -47,13 +47,19 @@ describe('the plan', () => {
   })
 
   test.each([[1, 5], [3, 5], [50, 5], [7, 7], [100, 1]])('%i calls in %i rounds are all made, the first round being no shorter', (calls, rounds) => {
-    const each = Array.from({ length: rounds }, (_, round) => callsInRound(calls, rounds, round))
+    const each = Array.from({ length: rounds }, (_, round) => callsInRound(calls, rounds, round, 1))
     expect(each.reduce((sum, one) => sum + one, 0)).toBe(calls)
     expect(each[0]).toBe(Math.max(...each))
   })
 
+  test.each<[number, number, number[]]>([
+    [20, 20, [20, 0, 0, 0, 0]], [40, 12, [14, 13, 0, 13, 0]], [100, 20, [20, 20, 20, 20, 20]], [3, 8, [3, 0, 0, 0, 0]],
+  ])('%i calls, %i at once, sit rounds out rather than be fewer at once', (calls, atOnce, each) => {
+    expect(Array.from({ length: 5 }, (_, round) => callsInRound(calls, 5, round, atOnce))).toEqual(each)
+  })
+
   test('has no more rounds than calls, and begins with another contender in each', () => {
-    expect([roundsFor(1), roundsFor(3), roundsFor(1000)]).toEqual([1, 3, 5])
+    expect([roundsFor(1, 1), roundsFor(3, 1), roundsFor(1000, 1), roundsFor(1000, 400), roundsFor(10, 20)]).toEqual([1, 3, 5, 2, 1])
     expect([0, 1, 2, 3].map((round) => rotated(['a', 'b', 'c'], round).join(''))).toEqual(['abc', 'bca', 'cab', 'abc'])
     expect(rotated([], 3)).toEqual([])
   })
@@ -118,7 +124,7 @@ describe('the table', () => {
       'A note.',
       'Interrupted: these are the calls that were made by then.',
     ])
-    expect(remarks(report({ hop: 'ops@gate' }), []).filter((line) => line.includes('ops@gate'))).toEqual([
+    expect(remarks(report({ hop: 'ops@gate' }), figuresOf(report())).filter((line) => line.includes('ops@gate'))).toEqual([
       "One round trip to the hop ops@gate takes 10.0 ms (TCP handshake); the floor is what a call's round trips take at that.",
       'Bytes and packets are TCP payload between here and ops@gate, as a relay of ours saw them, in a pass of its own that is not timed.',
     ])
