@@ -19,8 +19,7 @@ const groups: readonly { title: (versions: Record<string, string>) => string; pa
     pairs: [
       { what: 'connect, first function answered', row: 'connect-first-call', ours: 'ramet (Worker)', peer: 'mitogen' },
       { what: 'new code, first call, 50 ms away', row: 'rtt50-new-code', ours: 'ramet (Worker)', peer: 'mitogen' },
-      { what: 'warm call, in the Worker', row: 'warm', ours: 'ramet (Worker)', peer: 'mitogen' },
-      { what: "warm call, isolate: 'none'", row: 'warm', ours: 'ramet (inline)', peer: 'mitogen' },
+      { what: 'warm call', row: 'warm', ours: 'ramet (Worker)', peer: 'mitogen' },
       { what: '32 targets behind a hop, from cold', row: 'tree32', ours: 'ramet (Worker)', peer: 'mitogen' },
       { what: 'shell command, back to back', row: 'exec-burst', ours: 'ramet', peer: 'mitogen' },
     ],
@@ -30,6 +29,7 @@ const groups: readonly { title: (versions: Record<string, string>) => string; pa
     pairs: [
       { what: 'first function / ssh host true', row: 'connect-first-call', ours: 'ramet (Worker)', peer: 'ssh host true' },
       { what: 'shell command / ControlMaster', row: 'exec-burst', ours: 'ramet', peer: 'ssh over a master' },
+      { what: '100 \u00d7 hostname / 100 \u00d7 ssh', row: 'hundred', ours: 'ramet', peer: '100 \u00d7 ssh' },
     ],
   },
   {
@@ -37,6 +37,9 @@ const groups: readonly { title: (versions: Record<string, string>) => string; pa
     pairs: [
       { what: 'hostname on 32 targets / clush', row: 'cli32', ours: 'ramet run', peer: 'clush' },
       { what: 'hostname on 32 targets / parallel-ssh', row: 'cli32', ours: 'ramet run', peer: 'parallel-ssh' },
+      { what: 'hostname on 32 targets / ansible', row: 'cli32', ours: 'ramet run', peer: 'ansible -m command' },
+      { what: '100 \u00d7 hostname / Ansible with Mitogen', row: 'hundred', ours: 'ramet', peer: 'ansible, mitogen_linear' },
+      { what: '100 \u00d7 hostname / Ansible', row: 'hundred', ours: 'ramet', peer: 'ansible, linear' },
     ],
   },
 ]

@@ -68,6 +68,7 @@ export async function bench(desk: Desk, given: Flags): Promise<number> {
     })
     const report = await Promise.race([run.run(), leave])
     line?.close()
+    if (embedded !== undefined) report?.notes.push('This server is a Node program: it starts no process for a login, and sshd, which does, makes each connection dearer.')
     if (report === undefined) return 128 + SIGNAL_NUMBERS[signal ?? 'SIGINT']
     show(desk, given, report)
     if (picture !== undefined && report.rows.some(({ times }) => times.length > 0)) {

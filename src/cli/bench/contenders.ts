@@ -6,24 +6,21 @@ import type { SshConfig } from '../../connect/ssh-config.ts'
 import { offeredAlgorithms } from '../../connect/ssh2-protocol.ts'
 import { parseTarget } from '../../connect/target.ts'
 import { dialTcp } from '../../connect/tcp.ts'
-import type { Connecting, Prompt } from '../../controller/api.ts'
+import type { Connecting } from '../../controller/api.ts'
 import { Controller } from '../../controller/index.ts'
 import type { reach } from '../../controller/reach.ts'
 import { loginBySsh2 } from '../../controller/reach-ssh2.ts'
-import type { Logger } from 'pino'
 import { connectOptions } from '../connect-flags.ts'
 import type { Flags } from '../options.ts'
-import type { Place, Step } from '../ways.ts'
+import type { Step } from '../ways.ts'
 import type { Door, Entry } from './contender.ts'
 import { ColdRamet, WarmRamet } from './ramet-contenders.ts'
 import type { OpenRamet } from './ramet-contenders.ts'
+import type { Situation } from './situation.ts'
 import { FreshSsh, MasterSsh } from './ssh-contenders.ts'
-import type { Children } from './ssh-process.ts'
 import type { SshOptions } from './ssh-contenders.ts'
 import { sshArgs, sshWay } from './ssh-way.ts'
-import type { BenchFiles } from './ssh-way.ts'
 import { plainSsh2 } from './ssh2-contender.ts'
-import type { Work } from './work.ts'
 
 /** Logins that sshd has under way before it turns some away (MaxStartups 10:30:100), with room for others. */
 const LOGINS = { count: 8, why: 'the server\'s MaxStartups' }
@@ -32,18 +29,6 @@ const SESSIONS = { count: 8, why: 'the server\'s MaxSessions' }
 
 /** Milliseconds for a question to the ssh program. */
 const QUESTION = 5000
-
-export interface Situation {
-  place: Place
-  flags: Flags
-  password: string | undefined
-  /** Asks for one connection; undefined: nobody can be asked. */
-  prompts: (() => Prompt) | undefined
-  logger: Logger
-  work: Work
-  files: BenchFiles
-  children: Children
-}
 
 /** Where the target, or the first hop before it, listens, when TCP goes there straight from here. */
 export type Direct = { config: SshConfig } | { none: string }

@@ -7,7 +7,7 @@ import { sshLogin } from '../../controller/ssh-login.ts'
 import { connectOptions } from '../connect-flags.ts'
 import type { Step } from '../ways.ts'
 import type { Contender, Door, Kind } from './contender.ts'
-import type { Situation } from './contenders.ts'
+import type { Situation } from './situation.ts'
 import { check } from './work.ts'
 import type { Work } from './work.ts'
 
