@@ -21,6 +21,8 @@ export interface LabOptions {
 export interface PeerOptions {
   suite?: Suite
   oneCore?: boolean
+  /** Of Node, for a driver that is a program of Node's. */
+  flags?: readonly string[]
 }
 
 /** A program that was started, or the reason why it can't be. */
@@ -109,7 +111,7 @@ export class Lab {
   /** This very program again, as `--driver NAME SETTINGS`. */
   #nodeDriver(name: string, settings: object, options: PeerOptions): Driver {
     const program = fileURLToPath(import.meta.url)
-    return new Driver(name, [process.execPath, '--expose-gc', program, '--driver', name, JSON.stringify(settings)], options)
+    return new Driver(name, [process.execPath, '--expose-gc', ...options.flags ?? [], program, '--driver', name, JSON.stringify(settings)], options)
   }
 }
 

@@ -5,6 +5,7 @@
  *   --samples N        rounds of each comparison   --short       a quick look: fewer rounds, fewer calls
  *   --out FILE         where the results go; without it a full run writes bench/results/DATE.json and any other writes none
  *   --readme           writes the newest results into the README and its picture, and measures nothing
+ *   --profile          where controller, hop and target spend their time (profile.ts); nothing is judged
  *   --guard            what CI looks at: counts that must not grow, and ratios that must not double (guard.ts)
  */
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -17,6 +18,7 @@ import { serveRawEcho } from './peers/raw-echo.ts'
 import { serveSsh2 } from './peers/ssh2.ts'
 import { serveRamet, type RametSettings } from './ramet-driver.ts'
 import { figures, newestResults, withFigures } from './readme-figures.ts'
+import { profile } from './profile.ts'
 import { growthMarkers, growthSection } from './readme-growth.ts'
 import { picture, pictureFile } from './readme-picture.ts'
 import { machine, versions, write } from './results.ts'
@@ -55,6 +57,7 @@ const { values } = parseArgs({
     'list': { type: 'boolean' },
     'readme': { type: 'boolean' },
     'guard': { type: 'boolean' },
+    'profile': { type: 'boolean' },
     'driver': { type: 'string' },
   },
   allowPositionals: true,
@@ -71,6 +74,8 @@ if (values.driver !== undefined) {
   const readme = join(root, 'README.md')
   writeFileSync(readme, withFigures(withFigures(readFileSync(readme, 'utf8'), figures(file, results)), growthSection(results), growthMarkers))
   writeFileSync(join(root, pictureFile), picture(results))
+} else if (values.profile) {
+  await profile()
 } else if (values.guard) {
   process.exitCode = await guard()
 } else {
