@@ -1,5 +1,7 @@
+import { deferred } from '../base/deferred.ts'
 import { RametError } from '../router/errors.ts'
 import { failedProcess } from './failed-process.ts'
+import { ProcessSet } from './process-set.ts'
 import { SpawnedProcess } from './spawn.ts'
 import type { Connection, RemoteProcess } from './transport.ts'
 
@@ -22,10 +24,8 @@ class LocalConnection implements Connection {
   readonly stage = 'launch'
   readonly ready = Promise.resolve()
   private readonly options: LocalOptions
-  private readonly processes = new Set<SpawnedProcess>()
-  private readonly before = { bytesIn: 0, bytesOut: 0 }
-  private readonly listeners: ((cause?: Error) => void)[] = []
-  private closing: Promise<void> | undefined
+  private readonly processes = new ProcessSet<SpawnedProcess>()
+  private readonly gone = deferred<void>()
 
   constructor(options: LocalOptions) {
     this.options = options
@@ -38,35 +38,23 @@ class LocalConnection implements Connection {
         path: [this.name], outcome: 'not-sent', hint: 'Open it again.' }))
     }
     const started = new SpawnedProcess(['/bin/sh', '-c', command], { name: this.name, env: this.options.env, group: true })
-    this.processes.add(started)
-    void started.over.then(() => {
-      this.processes.delete(started)
-      this.before.bytesIn += started.bytesIn
-      this.before.bytesOut += started.bytesOut
-    })
+    this.processes.add(started, started.over)
     return started
   }
 
   close(): Promise<void> {
-    if (this.closing) return this.closing
-    this.state = 'closed'
-    this.closing = Promise.all([...this.processes].map((item) => item.destroy())).then(() => {
-      for (const listener of this.listeners) listener()
-    })
-    return this.closing
+    if (this.state === 'open') {
+      this.state = 'closed'
+      void this.processes.destroy().then(this.gone.resolve)
+    }
+    return this.gone.promise
   }
 
   onClose(listener: (cause?: Error) => void): void {
-    if (this.closing) void this.closing.then(() => listener())
-    else this.listeners.push(listener)
+    void this.gone.promise.then(() => listener())
   }
 
   stats(): { bytesIn: number; bytesOut: number } {
-    let { bytesIn, bytesOut } = this.before
-    for (const item of this.processes) {
-      bytesIn += item.bytesIn
-      bytesOut += item.bytesOut
-    }
-    return { bytesIn, bytesOut }
+    return this.processes.stats()
   }
 }

@@ -6,6 +6,7 @@ import { deferred } from '../base/deferred.ts'
 import { withinTime } from '../base/within-time.ts'
 import { RametError, type ErrorCode, type Stage } from '../router/errors.ts'
 import { failedProcess } from './failed-process.ts'
+import { ProcessSet } from './process-set.ts'
 import { ramDirectory, removeDirectory } from './ram-directory.ts'
 import { SpawnedProcess } from './spawn.ts'
 import type { Connection, ProcessEnd, RemoteProcess } from './transport.ts'
@@ -76,16 +77,14 @@ class OpensshConnection implements Connection {
   readonly ready: Promise<void>
   private readonly options: OpensshOptions
   private readonly became = deferred<void>()
-  private readonly processes = new Set<SpawnedProcess>()
-  private readonly before = { bytesIn: 0, bytesOut: 0 }
-  private readonly listeners: (() => void)[] = []
+  private readonly processes = new ProcessSet<SpawnedProcess>()
+  private readonly gone = deferred<void>()
   /** The process whose ssh holds the shared connection. */
   private master: SpawnedProcess | undefined
   /** For the shared connection's socket and ssh's messages; only we can look into it. */
   private dir: string | undefined
   private opened = 0
   private stopTimer: (() => void) | undefined
-  private closing: Promise<void> | undefined
   private failed: RametError | undefined
   private readonly onAbort = (): void => this.giveUp(new RametError('cancelled', `${this.name}: connecting was cancelled`, {
     stage: 'ssh', path: [this.name], outcome: 'not-sent', cause: this.options.signal?.reason, hint: 'The caller aborted it.' }))
@@ -98,10 +97,8 @@ class OpensshConnection implements Connection {
     this.ready.catch(() => {})
     const bad = badWord(options.host) ? 'host' : options.user !== undefined && badWord(options.user) ? 'user' : undefined
     if (bad !== undefined) {
-      this.failed = new RametError('target-invalid', `${this.name}: this ${bad} name is not usable`, {
-        stage: 'resolve', path: [this.name], outcome: 'not-sent', hint: 'Names must not begin with "-" or hold control characters.' })
-      this.state = 'closed'
-      this.became.reject(this.failed)
+      this.giveUp(new RametError('target-invalid', `${this.name}: this ${bad} name is not usable`, {
+        stage: 'resolve', path: [this.name], outcome: 'not-sent', hint: 'Names must not begin with "-" or hold control characters.' }))
     }
     // ssh logs in for a process only: where none is wanted at once, one that does nothing shows that others may follow.
     if (options.commands === true) setImmediate(() => this.state === 'new' && this.tryLogin())
@@ -125,29 +122,27 @@ class OpensshConnection implements Connection {
       name: this.name, env: this.options.env, failure: (end, stderr) => this.failed ?? failureOf(this.name, end, this.said(own, stderr)),
     })
     if (own.includes('ControlMaster=yes')) this.master = started
-    this.processes.add(started)
+    this.processes.add(started, started.exited)
     void started.exited.then(() => {
-      this.processes.delete(started)
       if (this.master === started) this.master = undefined
-      this.before.bytesIn += started.bytesIn
-      this.before.bytesOut += started.bytesOut
     })
     if (first) this.awaitFirst(started, () => this.said(own, started.tail))
     return started
   }
 
   close(): Promise<void> {
-    if (this.closing) return this.closing
-    this.state = 'closed'
-    this.stopWaiting()
-    this.became.reject(new RametError('closed', `${this.name}: the connection was closed here`, {
-      path: [this.name], outcome: 'unknown', hint: 'Open it again.' }))
-    this.closing = Promise.all([...this.processes].map((item) => this.end(item))).then(() => this.leave()).then(() => {
-      if (this.dir !== undefined) removeDirectory(this.dir)
-      this.options.gone?.()
-      for (const listener of this.listeners) listener()
-    })
-    return this.closing
+    if (this.state !== 'closed') {
+      this.state = 'closed'
+      this.stopWaiting()
+      this.became.reject(new RametError('closed', `${this.name}: the connection was closed here`, {
+        path: [this.name], outcome: 'unknown', hint: 'Open it again.' }))
+      void this.processes.destroy((item) => this.end(item)).then(() => this.leave()).then(() => {
+        if (this.dir !== undefined) removeDirectory(this.dir)
+        this.options.gone?.()
+        this.gone.resolve()
+      })
+    }
+    return this.gone.promise
   }
 
   /** ssh ends by itself once it has heard how the process ended; until then that may not be gone. */
@@ -169,17 +164,11 @@ class OpensshConnection implements Connection {
   }
 
   onClose(listener: () => void): void {
-    if (this.closing) void this.closing.then(listener)
-    else this.listeners.push(listener)
+    void this.gone.promise.then(listener)
   }
 
   stats(): { bytesIn: number; bytesOut: number } {
-    let { bytesIn, bytesOut } = this.before
-    for (const item of this.processes) {
-      bytesIn += item.bytesIn
-      bytesOut += item.bytesOut
-    }
-    return { bytesIn, bytesOut }
+    return this.processes.stats()
   }
 
   private awaitFirst(first: SpawnedProcess, said: () => string): void {

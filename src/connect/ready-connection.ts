@@ -1,6 +1,7 @@
 import { RametError, type Stage } from '../router/errors.ts'
 import { deferred } from '../base/deferred.ts'
 import { failedProcess } from './failed-process.ts'
+import { ProcessSet } from './process-set.ts'
 import type { ReadyProcess } from './ready-process.ts'
 import type { Connection, RemoteProcess } from './transport.ts'
 
@@ -27,11 +28,9 @@ export class ReadyConnection implements Connection {
   readonly ready: Promise<void>
   private readonly way: ReadyWay
   private readonly became = deferred<void>()
-  private readonly processes = new Set<ReadyProcess>()
-  private readonly before = { bytesIn: 0, bytesOut: 0 }
-  private readonly listeners: ((cause?: Error) => void)[] = []
+  private readonly processes = new ProcessSet<ReadyProcess>()
+  private readonly gone = deferred<void>()
   private failed: RametError | undefined
-  private closing: Promise<void> | undefined
   private readonly onAbort = (): void => this.giveUp(this.error('cancelled', 'connecting was cancelled', 'The caller aborted it.'))
 
   /** `refused`: why it can never be opened. */
@@ -51,12 +50,7 @@ export class ReadyConnection implements Connection {
   open(command: string): RemoteProcess {
     if (this.state === 'closed') return failedProcess(this.failed ?? this.error('closed', 'the connection was closed here', 'Open it again.'))
     const started = this.way.start(command)
-    this.processes.add(started)
-    void started.exited.then(() => {
-      this.processes.delete(started)
-      this.before.bytesIn += started.bytesIn
-      this.before.bytesOut += started.bytesOut
-    })
+    this.processes.add(started, started.exited)
     if (this.state === 'new') {
       this.state = 'connecting'
       started.ready.then(() => this.opened(), (error: RametError) => this.state === 'connecting' && this.giveUp(error))
@@ -65,21 +59,22 @@ export class ReadyConnection implements Connection {
   }
 
   close(): Promise<void> {
-    return (this.closing ??= this.end())
+    if (this.state !== 'closed') {
+      this.state = 'closed'
+      this.way.signal?.removeEventListener('abort', this.onAbort)
+      this.way.closed?.()
+      this.became.reject(this.failed ?? this.error('closed', 'the connection was closed here', 'Open it again.'))
+      void this.processes.destroy().then(this.gone.resolve)
+    }
+    return this.gone.promise
   }
 
   onClose(listener: (cause?: Error) => void): void {
-    if (this.closing) void this.closing.then(() => listener())
-    else this.listeners.push(listener)
+    void this.gone.promise.then(() => listener())
   }
 
   stats(): { bytesIn: number; bytesOut: number } {
-    let { bytesIn, bytesOut } = this.before
-    for (const item of this.processes) {
-      bytesIn += item.bytesIn
-      bytesOut += item.bytesOut
-    }
-    return { bytesIn, bytesOut }
+    return this.processes.stats()
   }
 
   private opened(): void {
@@ -95,15 +90,6 @@ export class ReadyConnection implements Connection {
     this.failed = error
     this.became.reject(error)
     void this.close()
-  }
-
-  private async end(): Promise<void> {
-    this.state = 'closed'
-    this.way.signal?.removeEventListener('abort', this.onAbort)
-    this.way.closed?.()
-    this.became.reject(this.failed ?? this.error('closed', 'the connection was closed here', 'Open it again.'))
-    await Promise.all([...this.processes].map((item) => item.destroy()))
-    for (const listener of this.listeners) listener()
   }
 
   private error(code: RametError['code'], text: string, hint: string): RametError {

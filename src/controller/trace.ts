@@ -1,5 +1,6 @@
 import { type Frame, FrameReader } from '../router/frame.ts'
 import type { Pipe, PipeSink } from '../router/pipe.ts'
+import { PipeAround } from '../router/pipe-around.ts'
 import { TYPE } from '../router/protocol.ts'
 
 const NAMES: string[] = []
@@ -11,51 +12,24 @@ export function traced(pipe: Pipe, path: readonly string[]): Pipe {
 }
 
 /** A pipe of a link, whose frames are read a second time: the engine itself carries no code for it. */
-class TracePipe implements Pipe {
-  private readonly pipe: Pipe
+class TracePipe extends PipeAround {
   private readonly path: string
   private readonly sent = new FrameReader()
-  private readonly received = new FrameReader()
+  private readonly came = new FrameReader()
 
   constructor(pipe: Pipe, path: readonly string[]) {
-    this.pipe = pipe
+    super(pipe)
     this.path = path.join('>')
   }
 
-  get pending(): number {
-    return this.pipe.pending
-  }
-
-  start(sink: PipeSink): void {
-    this.pipe.start({
-      data: (bytes) => {
-        this.show('<', this.received, bytes)
-        sink.data(bytes)
-      },
-      drain: () => sink.drain(),
-      closed: (cause) => sink.closed(cause),
-    })
-  }
-
-  write(bytes: Uint8Array): void {
+  override write(bytes: Uint8Array): void {
     this.show('>', this.sent, bytes)
-    this.pipe.write(bytes)
+    super.write(bytes)
   }
 
-  pause(): void {
-    this.pipe.pause()
-  }
-
-  resume(): void {
-    this.pipe.resume()
-  }
-
-  end(): void {
-    this.pipe.end()
-  }
-
-  close(): void {
-    this.pipe.close()
+  protected override received(bytes: Uint8Array, sink: PipeSink): void {
+    this.show('<', this.came, bytes)
+    super.received(bytes, sink)
   }
 
   private show(direction: '<' | '>', reader: FrameReader, bytes: Uint8Array): void {

@@ -1,6 +1,7 @@
 import { RametError } from '../router/errors.ts'
 import type { Link } from '../router/link.ts'
 import type { Pipe, PipeSink } from '../router/pipe.ts'
+import { PipeAround } from '../router/pipe-around.ts'
 import { HEADER_SIZE, MAX_CONTROL, MAX_PROCESS, MAX_QUEUED, TYPE } from '../router/protocol.ts'
 import type { HopHost } from './hop-host.ts'
 
@@ -106,47 +107,16 @@ export class Uplink {
   }
 }
 
-class MeteredPipe implements Pipe {
-  private readonly pipe: Pipe
+class MeteredPipe extends PipeAround {
   private readonly took: (bytes: number) => void
 
   constructor(pipe: Pipe, took: (bytes: number) => void) {
-    this.pipe = pipe
+    super(pipe)
     this.took = took
   }
 
-  get pending(): number {
-    return this.pipe.pending
-  }
-
-  start(sink: PipeSink): void {
-    this.pipe.start({
-      data: (bytes) => {
-        sink.data(bytes)
-        this.took(bytes.length)
-      },
-      drain: () => sink.drain(),
-      closed: (cause) => sink.closed(cause),
-    })
-  }
-
-  write(bytes: Uint8Array): void {
-    this.pipe.write(bytes)
-  }
-
-  pause(): void {
-    this.pipe.pause()
-  }
-
-  resume(): void {
-    this.pipe.resume()
-  }
-
-  end(): void {
-    this.pipe.end()
-  }
-
-  close(): void {
-    this.pipe.close()
+  protected override received(bytes: Uint8Array, sink: PipeSink): void {
+    super.received(bytes, sink)
+    this.took(bytes.length)
   }
 }
