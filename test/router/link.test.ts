@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { decode, encode } from '../../src/router/codec.ts'
 import { encodeFrame, type Frame, FrameReader } from '../../src/router/frame.ts'
 import { OPEN_KIND, REASON, TYPE } from '../../src/router/protocol.ts'
+import { memoryPipe } from '../helpers/memory-pipe.ts'
 import { CHILD, Pair } from '../helpers/pair.ts'
 import { settle } from '../helpers/test-clock.ts'
 
@@ -132,6 +133,21 @@ describe('trust', () => {
     pair.rootPipe.inject(frame({ src: 1, type: TYPE.END }))
     expect(pair.refused).toHaveLength(2)
     expect(pair.lost).toEqual([])
+  })
+
+  it('to where user code runs carries frames of that context alone', async () => {
+    const pair = new Pair()
+    const [here, there] = memoryPipe()
+    pair.child.addLink(here, 'lane', { path: ['web1', 'worker'] })
+    there.start({ data: () => {}, drain: () => {}, closed: () => {} })
+    for (const src of [1, 9]) there.write(frame({ dst: 1, src, type: TYPE.END }))
+    await settle()
+    expect(pair.refused).toEqual([1, 9].map((src) => `a frame of context ${src} came over a link that does not lead there`))
+    expect(framesOf(pair.childPipe.written)).toEqual([])
+    there.write(frame({ dst: 1, src: CHILD, type: TYPE.END }))
+    await settle()
+    expect(pair.refused).toHaveLength(2)
+    expect(framesOf(pair.childPipe.written)).toMatchObject([{ src: CHILD, dst: 1, type: TYPE.END }])
   })
 
   it('refuses a child that calls its parent', async () => {
