@@ -71,10 +71,10 @@ export class Growth {
     return { call: took, callCpu, callOther: busy / times - total(callCpu) }
   }
 
-  /** ms of CPU that a call costs all targets together when nothing of them is in a cache as it begins, or ever. */
-  async coldCall(throughout: boolean, times = 20): Promise<number> {
+  /** ms of CPU that a call costs all targets together when others push what they need out of the caches all the time. */
+  async crowdedCall(times = 20): Promise<number> {
     const before = this.#cpu()
-    await this.#driver.request('call_cold', { times, throughout })
+    await this.#driver.request('call_crowded', { times })
     return (this.#cpu().targets - before.targets) / times
   }
 

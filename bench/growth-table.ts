@@ -36,7 +36,7 @@ export function sizes(samples: readonly Sample[], of: (sample: Sample) => number
 const disturbance = 0.15
 
 /** Whether other programs, or other machines on the same processor, had much of the machine during a sample. `kernel`: ms per login of which nobody is ever charged. */
-export function disturbed({ count, connect, connectOther, call, callOther }: Sample, kernel: number, cores = availableParallelism()): boolean {
+function disturbed({ count, connect, connectOther, call, callOther }: Sample, kernel: number, cores: number): boolean {
   // A call to a few is shorter than the ticks in which the machine counts.
   return (connectOther - kernel * count) / (connect * cores) > disturbance || (count >= 60 && callOther / (call * cores) > disturbance)
 }

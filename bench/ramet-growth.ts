@@ -41,19 +41,15 @@ export function growthOperations({ connect, group }: GrowthHome): Operations {
       })
       return { took: took / times, cpu: cpu / times }
     },
-    /** The same with caches that hold nothing of ours: emptied before each call, or `throughout`. What that takes here is not told. */
-    call_cold: async (request) => {
-      const { times, throughout } = request as unknown as { times: number; throughout: boolean }
+    /** The same while caches hold nothing of ours for long. What that takes here is not told. */
+    call_crowded: async (request) => {
+      const { times } = request as unknown as { times: number }
       const all = group(grown).with({ isolate: 'none' }).use<Tasks>(tasksUrl)
-      const call = async (): Promise<void> => {
-        for (const result of (await all.noop()).values()) checked(result.ok, true)
-      }
       const evictor = new Evictor()
       try {
-        for (let i = 0; i < times; i++) {
-          if (!throughout) await evictor.evict()
-          await (throughout ? evictor.during(call) : call())
-        }
+        await evictor.during(async () => {
+          for (let i = 0; i < times; i++) for (const result of (await all.noop()).values()) checked(result.ok, true)
+        })
       } finally {
         await evictor.close()
       }

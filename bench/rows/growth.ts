@@ -3,7 +3,6 @@ import { Growth, type Shape } from '../growth-sample.ts'
 import { fits, kernelShare, plots, sizes, table, undisturbed, type Grown } from '../growth-table.ts'
 import { rowOf, type Benchmark, type Row } from '../harness.ts'
 import type { Lab } from '../lab.ts'
-import type { Cold } from '../simulation/measured.ts'
 import { simulationRows } from './simulation.ts'
 
 /** Four hops stand beside each other, each with a quarter of the contexts. */
@@ -28,20 +27,20 @@ export const growth: Benchmark = {
     const growing: Growth[] = []
     for (const shape of [...shapes, deep]) growing.push(await growthOf(lab, shape))
     const between: Sample[] = []
-    const cold: Cold[] = []
+    const crowded: number[] = []
     for (let round = 1; round <= lab.rounds(3); round++) {
       for (const [index, grown] of all.entries()) await grow(growing[index] as Growth, plan, grown, round === 1)
       await grow(growing[3] as Growth, plan.slice(0, 2), { samples: between, memory: [] }, false)
-      cold.push(await coldCalls(growing[0] as Growth))
+      crowded.push(await crowdedCall(growing[0] as Growth))
     }
     yield timeRow('growth-connect', 'connect to all at once and call each once, inline', all, ({ connect }) => connect)
     yield timeRow('growth-call', 'one warm call to all, as a group, inline', all, ({ call }) => call)
     const kernel = kernelShare(all.flatMap(({ samples }) => samples))
     const quiet = all.map((grown): Grown => ({ ...grown, samples: undisturbed(grown.samples, kernel) }))
     const [count, kept] = [all, quiet].map((list) => list.reduce((sum, { samples }) => sum + samples.length, 0))
-    const left = `Other programs had more than 15 % of the machine during ${(count ?? 0) - (kept ?? 0)} of ${count} samples: these are left out here, where any other of their size is there.`
+    const left = `Other programs had more than 15 % of the machine during ${(count ?? 0) - (kept ?? 0)} of ${count} samples: these are left out here where another of their size is there.`
     yield summaryRow(quiet, left)
-    yield* simulationRows({ flat: quiet[0] as Grown, one: quiet[1] as Grown, four: quiet[2] as Grown, deep: undisturbed(between, kernel), cold, kernel }, left)
+    yield* simulationRows({ flat: quiet[0] as Grown, one: quiet[1] as Grown, four: quiet[2] as Grown, deep: undisturbed(between, kernel), crowded }, left)
   },
 }
 
@@ -70,12 +69,12 @@ async function grow(growing: Growth, sizesAndTimes: readonly (readonly [count: n
   }
 }
 
-async function coldCalls(growing: Growth): Promise<Cold> {
+async function crowdedCall(growing: Growth): Promise<number> {
   await growing.connect(10)
   await growing.call()
-  const cold = { once: await growing.coldCall(false), throughout: await growing.coldCall(true) }
+  const cpu = await growing.crowdedCall()
   await growing.shrink()
-  return cold
+  return cpu
 }
 
 function timeRow(name: string, figure: string, all: readonly Grown[], of: (sample: Sample) => number): Row {

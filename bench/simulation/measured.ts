@@ -11,14 +11,8 @@ export interface Small {
   behind: readonly Sample[]
   /** Behind one hop behind another. */
   deep: readonly Sample[]
-  /** Of ten targets, flat. */
-  cold: readonly Cold[]
-}
-
-/** ms of CPU of all targets for one call when nothing of them is in a cache as it begins, and when nothing ever is. */
-export interface Cold {
-  once: number
-  throughout: number
+  /** ms of CPU of ten targets for one call while caches hold nothing of them for long. */
+  crowded: readonly number[]
 }
 
 /** What the simulation is fed with. Nothing of the sizes that it predicts is in it. */
@@ -27,15 +21,15 @@ export interface Fed {
   together: Costs
   /** One context at a time: each machine has only its own to do. */
   alone: Costs
-  /** The same, when so many are called in turns that nothing of one is left in a cache when its turn comes again. */
+  /** The same, when so many are called at once that nothing of one is left in a cache when its turn comes again. */
   crowded: Costs
 }
 
-export function fedFrom({ flat, behind, deep, cold }: Small): Fed {
+export function fedFrom({ flat, behind, deep, crowded }: Small): Fed {
   const at = (samples: readonly Sample[], count: number, of: (sample: Sample) => number): number =>
     median(samples.filter((sample) => sample.count === count).map(of))
   const line = (samples: readonly Sample[], of: (sample: Sample) => number): Line => lineThrough(at(samples, 1, of), at(samples, 10, of))
-  const tens = flat.filter(({ count }) => count === 10)
+  const [ones, tens] = [1, 10].map((count) => flat.filter((sample) => sample.count === count)) as [Sample[], Sample[]]
   // What else ran is in it, too, so the lower quartile of logins says most; a call is short beside the ticks in which it is counted.
   const kernel = {
     connect: Math.max(0, quantile(tens.map(({ connectOther }) => connectOther / 10), 0.25)),
@@ -50,11 +44,11 @@ export function fedFrom({ flat, behind, deep, cold }: Small): Fed {
     target: {
       connect: at(flat, count, ({ connectCpu }) => connectCpu.targets) / count + kernel.connect,
       call: at(flat, count, ({ callCpu }) => callCpu.targets) / count + kernel.call,
-      pause: Math.max(0, at(flat, 1, ({ connect, connectCpu }) => connect - total(connectCpu)) - kernel.connect),
+      pause: Math.max(0, quantile(ones.map(({ connect, connectCpu }) => connect - total(connectCpu)), 0.25) - kernel.connect),
     },
   })
   const together = costs(10)
-  const call = Math.max(together.target.call, median(cold.map(({ once }) => once)) / 10 + kernel.call)
+  const call = Math.max(together.target.call, median(crowded) / 10 + kernel.call)
   return { together, alone: costs(1), crowded: { ...together, target: { ...together.target, call } } }
 }
 

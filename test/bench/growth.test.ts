@@ -79,7 +79,7 @@ test('a table has a column for each size and the growth per context, and no line
 
 test('the simulation is fed with what one and ten contexts cost', () => {
   const samples = [1, 10].map((count) => sample(count))
-  const { together, alone, crowded } = fedFrom({ flat: samples, behind: samples, deep: samples, cold: [{ once: 4, throughout: 9 }] })
+  const { together, alone, crowded } = fedFrom({ flat: samples, behind: samples, deep: samples, crowded: [4] })
   expect(together.direct.connect).toEqual({ fixed: 2, each: 4 })
   expect([together.target.connect, alone.target.connect]).toEqual([57, 57])
   expect([together.target.call, crowded.target.call]).toEqual([0.3, 0.4])
