@@ -42,7 +42,7 @@ export function growthSection({ rows, machine }: StoredResults): string {
   }
   const targets = [...new Set(predicted.map((one) => one.targets))].sort((a, b) => a - b)
   return [
-    `**Many targets.** Measured with 1 to 200 contexts, all on this machine of ${machine.cores} cores: time grows in proportion (R² ${(fit('flat', 'connect all, first call')?.r2 ?? NaN).toFixed(3)}). A controller spends`,
+    `**Many targets.** Measured with 1 to 200 contexts, all on a machine of ${machine.cores} cores: connecting takes time in proportion (R² ${(fit('flat', 'connect all, first call')?.r2 ?? NaN).toFixed(3)}). A controller spends`,
     `${each('flat', 'controller CPU')} ms of CPU to connect a target, ${each('behind one hop', 'controller CPU')} ms behind a hop (the hop ${each('behind one hop', 'hop CPU, all hops')} ms), and holds `
       + `${each('flat', 'controller, idle')} MB for each, ${each('behind one hop', 'controller, idle')} MB behind a hop (the hop ${each('behind one hop', 'one hop, idle')} MB).`,
     'Simulated for machines with cores of their own, 1 ms apart, 200 targets per hop: connect all, a warm call to all, memory of the controller. Fed with costs of 1',

@@ -49,7 +49,7 @@ const spreadOf = (ratios: readonly number[]): [number, number] => [quantile(rati
 function largeRow(all: readonly Predicted[]): Row {
   const row = rowOf('simulation', 'beyond this machine: each controller, hop and target on a machine of its own', 's, MB', [])
   const seconds = (milliseconds: number): string => short(milliseconds / 1000)
-  row.notes.push(`Simulated, not measured. Costs are those of one context on this machine; ${cores} cores each; ${perHop} targets behind each hop of the last level.`)
+  row.notes.push(`Simulated, not measured. Costs are those of one context on this machine; ${cores} cores each; ${perHop} targets behind each hop of the last level. Memory goes on as it grows from 1 to 200 contexts.`)
   row.shown = ['', ...columns([
     ['shape, targets', 'hops', 'RTT ms', 'at once', 'connect s', 'slowest ms', 'call s', 'controller CPU s', 'per call s', 'controller MB', 'busiest hop CPU s', 'per call ms', 'hop MB'],
     ...all.map((one) => [`${one.shape}, ${one.targets.toLocaleString('en')}`, one.hops.join(' + ') || '-', String(one.rtt), String(one.window), seconds(one.connect), short(one.slowest), seconds(one.call),
