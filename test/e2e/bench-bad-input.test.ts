@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { BenchLab, valueOf } from '../helpers/bench-lab.ts'
 import { childrenOf } from '../helpers/e2e-lab.ts'
-import { freePort, haveSshd, makeKey, startSshd, type TestServer } from '../helpers/sshd.ts'
+import { descendants, freePort, haveSshd, makeKey, startSshd, type TestServer } from '../helpers/sshd.ts'
 import { alive } from '../helpers/tree-lab.ts'
 
 const CONTENDERS = ['ssh', 'ssh-pinned', 'ssh-master', 'ssh2', 'ramet-raw', 'ramet-cold', 'ramet-warm']
@@ -53,6 +53,19 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
     interrupt()
     const { code } = await ended
     expect(code).toBe(130)
+  }, 60_000)
+
+  test('a signal to it alone, behind a hop, ends what its ssh started to get there', async () => {
+    await using inner = await startSshd({ config: [`AuthorizedKeysFile ${join(server.dir, 'authorized_keys')}`] })
+    const known = join(place, 'known-to-inner')
+    writeFileSync(known, [server, inner].map(({ knownHosts }) => readFileSync(knownHosts, 'utf8')).join(''))
+    const { child, ended, says } = start([...to({ ...inner, keyFile: server.keyFile, knownHosts: known }), '--via', `${server.user}@${server.host}:${server.port}`, '--calls', '500'])
+    await says('This takes about')
+    let started: number[] = []
+    await expect.poll(() => (started = descendants(child.pid!)).length, { timeout: 10_000 }).toBeGreaterThan(2)
+    child.kill('SIGTERM')
+    expect((await ended).code).toBe(143)
+    await expect.poll(() => started.filter(alive)).toEqual([])
   }, 60_000)
 
   test('^C while it counts shows all that was timed, and leaves nothing', async () => {

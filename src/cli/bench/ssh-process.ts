@@ -14,7 +14,8 @@ export class Children {
 
   start(argv: readonly string[], stdin: boolean): SshProcess {
     const [program = '', ...args] = argv
-    const child = spawn(program, args, { stdio: [stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'] })
+    // A group of its own: what ssh has started to get to a target behind a hop ends with it, also by SIGKILL.
+    const child = spawn(program, args, { stdio: [stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'], detached: true })
     this.#alive.add(child)
     child.once('close', () => this.#alive.delete(child))
     return new SshProcess(child)
@@ -22,7 +23,15 @@ export class Children {
 
   /** At once, and without waiting. */
   kill(): void {
-    for (const child of this.#alive) child.kill('SIGKILL')
+    for (const child of this.#alive) killGroup(child, 'SIGKILL')
+  }
+}
+
+function killGroup({ pid }: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal)
+  } catch {
+    // It has ended in the meantime.
   }
 }
 
@@ -83,7 +92,7 @@ export class SshProcess {
   }
 
   kill(signal: 'SIGTERM' | 'SIGKILL'): void {
-    if (this.state === 'running') this.#child.kill(signal)
+    if (this.state === 'running') killGroup(this.#child, signal)
   }
 
   failure(end: ProcessEnd): Error {
