@@ -105,7 +105,7 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
   test('without a target it measures on a server of its own, which is gone afterwards', async () => {
     const { code, stdout, stderr } = await start(['--calls', '2', '-c', '2', '--payload', '5000']).ended
     expect(code, stderr).toBe(0)
-    expect(stdout).toMatch(/^A shell command on a server of its own on this machine, 2 calls in 2 rounds, 2 at once:$/m)
+    expect(stdout).toMatch(/^A shell command on a server of its own on this machine, 2 calls in 1 round, 2 at once:$/m)
     expect(stderr).toMatch(/cat, 5000 bytes there and back/)
     expect(stdout.match(/^ssh, ControlMaster /gm)).toHaveLength(4)
   }, 60_000)
