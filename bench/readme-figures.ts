@@ -36,7 +36,7 @@ const lines: readonly Line[] = [
   { what: '`hostname` on 32 cold targets, whole process', row: 'cli32', ours: [['ramet run', '']], beside: [['clush', 'clush '], ['parallel-ssh', 'parallel-ssh ']] },
   { what: '100 × `hostname` on one host, whole process', row: 'hundred', ours: [['ramet', '']], beside: [...mitogen, ['ansible, mitogen_linear', 'Ansible with Mitogen '], ['ansible, linear', 'Ansible '], ['100 × ssh', '100 × `ssh` ']] },
   { what: 'the same as one remote loop', row: 'hundred-loop', ours: [['ramet, a function', 'a function '], ['ramet, a shell', 'a shell ']], beside: [['mitogen, a function', 'Mitogen '], ['ssh, a shell', '`ssh` ']] },
-  { what: 'bytes of the 100, from cold, both ways', row: 'hundred-bytes', ours: [['ramet', '']], beside: [...mitogen, ['ansible, mitogen_linear', 'Ansible with Mitogen '], ['ansible, linear', 'Ansible '], ['100 × ssh', '100 × `ssh` ']] },
+  { what: 'bytes of the 100, from cold, both ways', row: 'hundred-bytes', ours: [['ramet', '']], beside: [...mitogen, ['ansible, mitogen_linear, ssh -C', 'Ansible with Mitogen '], ['ansible, linear', 'Ansible '], ['100 × ssh', '100 × `ssh` ']] },
   { what: 'connect to 60 targets and call each once', row: 'fleet60', ours: both, beside: mitogen },
   { what: "memory of an idle target's program, after a user call", row: 'stub-memory-after', ours: [['Node 20', '']] },
   { what: 'memory of the controller per further idle target', row: 'fleet60-memory', ours: [['ramet', '']], beside: [['mitogen with its ssh', 'Mitogen with its `ssh` ']] },

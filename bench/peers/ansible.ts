@@ -8,7 +8,7 @@ import { sshOptions } from './openssh.ts'
 
 export interface AnsibleOptions {
   suite?: Suite
-  /** `ssh` compresses, as with both strategies it does unless told not to: fewer bytes, and no less time here. Default false. */
+  /** `ssh` compresses, as with both strategies it does unless told not to. Default false. */
   compressed?: boolean
 }
 

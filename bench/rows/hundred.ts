@@ -55,7 +55,7 @@ export const hundredBytes: Benchmark = {
   async *rows(lab) {
     yield await bytesRow(lab, 'hundred-bytes', 'pinned')
     const plain = await bytesRow(lab, 'hundred-bytes-default', 'default')
-    plain.notes.push("Default against default: OpenSSH's post-quantum key exchange doubles what each of its connections costs. Ansible connects once, so its own strategy is not run again.")
+    plain.notes.push("Default against default: OpenSSH's post-quantum key exchange doubles what each of its connections costs. Ansible connects once and is not run again.")
     yield plain
   },
 }
@@ -64,10 +64,12 @@ async function bytesRow(lab: Lab, name: string, suite: Suite): Promise<Row> {
   const sshd = await lab.sshd({ suite })
   const relay = await lab.relay(sshd)
   const packets: string[] = []
-  const all = (await ways(lab, address(sshd), { argv, times, suite, slowRounds: 1 })).filter(({ name }) => suite === 'pinned' || name !== ansible)
+  // Those two connect once: the key exchange that the default row is about is nothing to them.
+  const all = (await ways(lab, address(sshd), { argv, times, suite, slowRounds: 1 })).filter(({ name }) => suite === 'pinned' || ![ansible, mitogen].includes(name))
+  const compressing = `${mitogen}, ssh -C`
   if (suite === 'pinned') {
-    const compressed = await lab.ansible('mitogen_linear', address(sshd), { suite, compressed: true })
-    all.push({ ...ansibleWay(`${mitogen}, ssh -C`, compressed, argv.join(' '), times), rounds: 1 })
+    const peer = await lab.ansible('mitogen_linear', address(sshd), { suite, compressed: true })
+    all.push({ ...ansibleWay(compressing, peer, argv.join(' '), times), rounds: 1 })
   }
   const series = await interleave(all.map((way) => sideOf({
     ...way,
@@ -81,10 +83,11 @@ async function bytesRow(lab: Lab, name: string, suite: Suite): Promise<Row> {
     },
   }, address(relay))), lab.rounds(2), { warmUp: false })
   const row = rowOf(name, `${times} × ${argv.join(' ')} on one host from cold: bytes on the wire, both ways`, 'KB', series)
-  compare(row, 'ramet', mitogen, 0.12)
   if (suite === 'pinned') {
+    // So it is unless told otherwise, and where bytes count that is its best. In the rows of times nobody compresses.
+    compare(row, 'ramet', compressing, 0.12)
+    compare(row, 'ramet', mitogen)
     compare(row, 'ramet', ansible, 0.005)
-    compare(row, 'ramet', `${mitogen}, ssh -C`)
   }
   // The goal is set by what a hundred logins of OpenSSH's own choice take: pinned, they take half of that.
   compare(row, 'ramet', ssh, suite === 'default' ? 0.1 : undefined)
