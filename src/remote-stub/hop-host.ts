@@ -23,11 +23,19 @@ export interface Below {
   close(): void
 }
 
+/** Modules as they are sent, by their hashes in this order. */
+export interface Pack {
+  key: string
+  pack: Uint8Array
+}
+
 /** The stub, as the code that makes it a hop sees it. */
 export interface HopHost extends ServiceHost {
   readonly clock: Clock
   readonly router: Router
   readonly texts: CodeCache
+  /** The last push, as it came, and the hashes of its texts, joined. */
+  readonly pushed: Pack | undefined
   /** The compressed stub, as it came here: what children are started with. */
   readonly image: Uint8Array
   below: Below | undefined

@@ -8,7 +8,7 @@ import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { ROOT, TYPE } from '../router/protocol.ts'
 import { Child, type ChildHome, type Connect } from './child.ts'
-import type { Below, HopHost } from './hop-host.ts'
+import type { Below, HopHost, Pack } from './hop-host.ts'
 import { RawChild } from './raw-child.ts'
 import { Uplink } from './uplink.ts'
 
@@ -25,7 +25,7 @@ export class Parent implements Below, ChildHome {
   private readonly children = new Map<number, Child>()
   /** Targets without an interpreter, by the ids that the controller gave them. */
   readonly raws = new Map<number, RawChild>()
-  private lastPack: { key: string; pack: Uint8Array } | undefined
+  private lastPack: Pack | undefined
 
   constructor(host: HopHost) {
     this.host = host
@@ -86,6 +86,8 @@ export class Parent implements Below, ChildHome {
     // A child that asks over and over must not keep us busy: compressing takes far longer than asking.
     if (again) return packTexts(this.textsOf(hashes), 0)
     const key = hashes.join()
+    // What came as one goes on as it came: compressing it again would take longer than all else that makes a hop.
+    if (this.host.pushed?.key === key) this.lastPack = this.host.pushed
     // Fifty children that are offered the same get the same pack, compressed once.
     if (this.lastPack?.key !== key) this.lastPack = { key, pack: packTexts(this.textsOf(hashes), QUICK) }
     return this.lastPack.pack

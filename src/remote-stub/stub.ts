@@ -11,7 +11,7 @@ import type { Pipe } from '../router/pipe.ts'
 import { TYPE } from '../router/protocol.ts'
 import { Router, type RouterOwner } from '../router/router.ts'
 import { Dispatcher } from './dispatcher.ts'
-import type { Below, HopHost } from './hop-host.ts'
+import type { Below, HopHost, Pack } from './hop-host.ts'
 import { Lane } from './lane.ts'
 import { Loader } from './loader.ts'
 import { LogSender } from './log-sender.ts'
@@ -54,6 +54,7 @@ export class Stub implements RouterOwner, HopHost {
   texts = new CodeCache()
   below: Below | undefined
   readonly early: Frame[] = []
+  pushed: Pack | undefined
   private readonly options: StubOptions
   private readonly parentCode: CodeLink
   private readonly scopes = new Scopes()
@@ -198,7 +199,9 @@ export class Stub implements RouterOwner, HopHost {
   }
 
   private push(message: Uint8Array): void {
-    for (const text of unpackTexts(message)) if (!this.expected.delete(this.texts.add(text))) this.altered()
+    const hashes = unpackTexts(message).map((text) => this.texts.add(text))
+    for (const hash of hashes) if (!this.expected.delete(hash)) this.altered()
+    this.pushed = { key: hashes.join(), pack: message }
     this.loader?.arrived()
     this.worker?.arrived()
     this.below?.arrived()
