@@ -1,13 +1,23 @@
 import { mkdtempSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
+/** Those that are there. */
+const made = new Set<string>()
+
+/** Removes what was made and not removed: for an end that leaves no time to close anything. */
+export function removeDirectories(): void {
+  for (const path of made) removeDirectory(path)
+}
+
 /** A new directory that nobody else can look into and that is on no disk; undefined where there is no place for one. */
 export function ramDirectory(): string | undefined {
   for (const place of [process.env['XDG_RUNTIME_DIR'], '/dev/shm']) {
     if (place === undefined || !place.startsWith('/')) continue
     try {
       // With mode 0700.
-      return mkdtempSync(join(place, 'ramet-'))
+      const path = mkdtempSync(join(place, 'ramet-'))
+      made.add(path)
+      return path
     } catch {
       // The next one may do.
     }
@@ -17,6 +27,7 @@ export function ramDirectory(): string | undefined {
 
 /** Removes a directory with the files and sockets in it; harmless when it is gone. Node 12 has no recursive rm. */
 export function removeDirectory(path: string): void {
+  made.delete(path)
   try {
     for (const name of readdirSync(path)) unlinkSync(join(path, name))
     rmdirSync(path)

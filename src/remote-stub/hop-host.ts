@@ -19,6 +19,8 @@ export interface Below {
   responsive(link: Link, responsive: boolean): void
   /** Texts have come in. */
   arrived(): void
+  /** Called when the stub ends, which then waits for nothing but its commands: for what has to be gone, and at once. */
+  readonly atEnd: Set<() => void>
   /** The stub ends. */
   close(): void
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import { AgentServer } from '../connect/agent-server.ts'
 import type { Ask, HopOpensshTarget, HopRequest } from '../connect/hop.ts'
 import { connectOpenssh } from '../connect/openssh.ts'
-import { ramDirectory, removeDirectory } from '../connect/ram-directory.ts'
+import { ramDirectory, removeDirectories, removeDirectory } from '../connect/ram-directory.ts'
 import type { Connection } from '../connect/transport.ts'
 import type { ServiceChannel } from '../modules/service.ts'
 import { RametError } from '../router/errors.ts'
@@ -56,10 +56,12 @@ function connect(host: HopHost): Connect {
 /** As parent.ts's, for targets behind the hop's own ssh. */
 export function open(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
   openWith(channel, host, request, connect(host))
+  host.below?.atEnd.add(removeDirectories)
 }
 
 export function openRaw(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
   openRawWith(channel, host, request, connect(host))
+  host.below?.atEnd.add(removeDirectories)
 }
 
 export { start } from './parent.ts'

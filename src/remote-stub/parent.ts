@@ -25,6 +25,7 @@ export class Parent implements Below, ChildHome {
   private readonly children = new Map<number, Child>()
   /** Targets without an interpreter, by the ids that the controller gave them. */
   readonly raws = new Map<number, RawChild>()
+  readonly atEnd = new Set<() => void>()
   private lastPack: Pack | undefined
 
   constructor(host: HopHost) {
@@ -79,6 +80,7 @@ export class Parent implements Below, ChildHome {
   /** Everything below hears that it is over. It would by the end of its input, too, but we may have commands to wait for. */
   close(): void {
     for (const raw of this.raws.values()) raw.close()
+    for (const remove of this.atEnd) remove()
     for (const { link } of this.children.values()) link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
   }
 

@@ -194,6 +194,9 @@ describe('a context with the option reconnect', () => {
     const hop = await it.connect('web1')
     const child = await hop.connect('local:', { reconnect: { delay: 200 } })
     const pid = pidOf(child)
+    const work = (): string => 'code of some length, so that it is seen where it goes'
+    await child.call(work)
+    const before = it.controller.stats().links.find(({ path }) => path.length === 1)
     process.kill(pid, 'SIGKILL')
     await soon(() => expect(child.state).toBe('lost'))
     expect(hop.state).toBe('connected')
@@ -202,6 +205,13 @@ describe('a context with the option reconnect', () => {
       expect(child.state).toBe('connected')
     })
     expect(pidOf(child)).not.toBe(pid)
+    // What it runs it gets from the hop: the link to that carries no code again.
+    expect(await child.call(work)).toBe(work())
+    await child.ping()
+    const links = it.controller.stats().links
+    expect(before?.codeBytes).toBeGreaterThan(0)
+    expect(links.find(({ path }) => path.length === 1)).toMatchObject({ modulesSent: before?.modulesSent, codeBytes: before?.codeBytes })
+    expect(links.find(({ path }) => path.length === 2)?.codeBytes).toBeGreaterThan(0)
     expect(await it.leftovers()).toEqual(NOTHING_LEFT)
   }, 20_000)
 })
