@@ -217,6 +217,8 @@ describe.skipIf(!haveSshd)('a hop that loses its network while 30 children boot'
       const work = children.map((child) => failure(child.exec('true')))
       const opened = children.map((child) => failure(child))
       await soon(() => expect(booting()).toHaveLength(30))
+      // How far each has come was said before this answer, and is known with it.
+      await hop.exec('true')
       if (how === 'falls silent') relay.freeze()
       else for (const socket of relay.sockets) socket.destroy()
       for (const error of await Promise.all(opened)) {
