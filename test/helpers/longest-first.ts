@@ -5,7 +5,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  * would be all that is waited for. A name that is wrong here costs time and nothing else.
  */
 const LONG = [
-  'e2e/busy', 'failure/tree', 'e2e/node-matrix', 'e2e/bench', 'contract/commands', 'e2e/bad-input', 'e2e/ssh', 'connect/raw', 'e2e/tree', 'e2e/jump', 'e2e/life',
+  'e2e/busy', 'failure/tree', 'e2e/node-matrix', 'e2e/bench', 'contract/commands', 'e2e/bad-input', 'e2e/bench-bad-input', 'e2e/ssh', 'connect/raw', 'contract/contexts',
+  'e2e/jump', 'e2e/tree-many', 'e2e/life',
 ].map((name) => `/test/${name}.test.ts`)
 
 /** The rest follow as vitest would have them: by size. */
