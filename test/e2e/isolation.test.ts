@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Context, Controller } from '../../src/controller/index.ts'
 import { NODE_VERSIONS, nodeBinary } from '../helpers/node-binaries.ts'
-import { childrenOf, failure, leakCheck, records } from '../helpers/e2e-lab.ts'
+import { childrenOf, failure, leakCheck, quietController, records } from '../helpers/e2e-lab.ts'
 import { alive, expectGone, pidOf, soon } from '../helpers/tree-lab.ts'
 
 type Messy = typeof import('../fixtures/tasks/messy.ts')
@@ -222,6 +222,26 @@ describe('limits.interpreters', () => {
     const d = await open()
     expect(await d.call(() => 1)).toBe(1)
   }, 20_000)
+
+  test('one that leads to another that is in use never ends, though it has been idle for longest', async () => {
+    const a = await open()
+    const x = await a.connect('local:')
+    const held = x.call(() => new Promise((resolve) => setTimeout(resolve, 1500, 'held')))
+    const b = await open()
+    const c = await open()
+    expect([a, x, b, c].map(({ state }) => state)).toEqual(['connected', 'connected', 'closed', 'connected'])
+    expect(await held).toBe('held')
+  }, 20_000)
+
+  test('is 20 for one machine where nobody has said another', async () => {
+    await using own = quietController()
+    const first = await own.connect('local:')
+    const others = await Promise.all(Array.from({ length: 19 }, () => first.connect('local:', { fresh: true })))
+    expect(others.filter(({ state }) => state === 'connected')).toHaveLength(19)
+    await first.connect('local:', { fresh: true })
+    expect(others.filter(({ state }) => state === 'connected')).toHaveLength(18)
+    expect(own.stats().links.filter(({ state }) => state === 'connected')).toHaveLength(20)
+  }, 30_000)
 
   test('a call in a process of its own makes room for it, or says that there is none', async () => {
     const [a, b, c] = await Promise.all([open(), open(), open()])

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { hashOf } from '../../src/router/code-cache.ts'
-import { packTexts, QUICK } from '../../src/router/code-link.ts'
+import type { Context, LinkStats } from '../../src/controller/api.ts'
+import { encodeNeed, packTexts, QUICK } from '../../src/router/code-link.ts'
 import { decode, encode } from '../../src/router/codec.ts'
-import { OPEN_KIND } from '../../src/router/protocol.ts'
+import { OPEN_KIND, TYPE } from '../../src/router/protocol.ts'
+import { NOTHING_LEFT, TrustTree } from '../helpers/trust-tree.ts'
 import { StubPair, until } from '../remote-stub/stub-pair.ts'
 
 /** A stub whose parent sends other texts than it has announced. */
@@ -46,12 +48,40 @@ describe('a module whose text was altered on the way', () => {
     await pair.close()
   })
 
-  it('is kept under its own name by whoever receives it, so it is never taken for another', () => {
+  it('is kept under its own name by whoever receives it, so it is never taken for another', async () => {
     const { pair, honest } = altered(false)
     const forged = randomBytes(50)
     pair.code.push(['x'], packTexts([forged], 0))
-    void until(() => pair.stub.texts.has(hashOf(forged)))
+    await until(() => pair.stub.texts.has(hashOf(forged)))
     expect(pair.stub.texts.has(hashOf(honest))).toBe(false)
     pair.root.close()
+  })
+})
+
+describe('a module that a hop has let go of', () => {
+  it('is fetched once, however many children ask for it meanwhile, and each gets it', async () => {
+    const tree = new TrustTree()
+    const hop = await tree.connect('hop')
+    const names = ['evil1', 'evil2', 'evil3']
+    const leaves: Context[] = []
+    for (const name of names) leaves.push(await tree.below(hop, name))
+    const calls = leaves.map((leaf) => leaf.with({ isolate: 'none' }).call(() => 'the same text for all').catch((error: unknown) => error))
+    const uplink = (): LinkStats => tree.controller.stats().links.find(({ path }) => path.length === 1) as LinkStats
+    const pushes = (): number[] => names.map((name) => tree.evil(name).frames.filter(({ type }) => type === TYPE.PUSH).length)
+    const texts = tree.parent('hop').host.texts['texts']
+    const found = (): string | undefined => [...texts].find(([, text]) => Buffer.from(text).includes('the same text for all'))?.[0]
+    await until(() => found() !== undefined)
+    await tree.settle()
+    const hash = found() as string
+    const sent = uplink().modulesSent
+    const had = pushes()
+    texts.delete(hash)
+    for (const name of names) tree.evil(name).send({ type: TYPE.NEED, payload: encodeNeed([hash]) })
+    await tree.settle()
+    expect(uplink().modulesSent - sent).toBe(1)
+    expect(pushes().map((count, at) => count - (had[at] ?? 0))).toEqual([1, 1, 1])
+    expect(texts.has(hash)).toBe(true)
+    expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
+    await Promise.all(calls)
   })
 })
