@@ -35,25 +35,33 @@ export function sizes(samples: readonly Sample[], of: (sample: Sample) => number
 /** More than this part of the machine's time for others, and a sample says little of us. */
 const disturbance = 0.15
 
-/** Whether other programs, or other machines on the same processor, had much of the machine during a sample. `kernel`: ms per login of which nobody is ever charged. */
-function disturbed({ count, connect, connectOther, call, callOther }: Sample, kernel: number, cores: number): boolean {
-  // A call to a few is shorter than the ticks in which the machine counts.
-  return (connectOther - kernel * count) / (connect * cores) > disturbance || (count >= 60 && callOther / (call * cores) > disturbance)
+/** ms of CPU per login and per call to one context that no process is ever charged with. */
+export interface KernelShare {
+  connect: number
+  call: number
 }
 
-/** The samples during which nothing else took much, size by size; all of a size of which none is left. */
-export function undisturbed(samples: readonly Sample[], kernel: number, cores = availableParallelism()): Sample[] {
+/** The part of the machine's time that other programs had during a sample, while connecting or while calling. */
+function others({ count, connect, connectOther, call, callOther }: Sample, kernel: KernelShare, cores: number): number {
+  const connecting = (connectOther - kernel.connect * count) / (connect * cores)
+  // A call to a few is shorter than the ticks in which the machine counts.
+  return Math.max(connecting, count < 60 ? 0 : (callOther - kernel.call * count) / (call * cores))
+}
+
+/** The samples during which nothing else took much, size by size; of a size without any, the one during which the others took least. */
+export function undisturbed(samples: readonly Sample[], kernel: KernelShare, cores = availableParallelism()): Sample[] {
   const counts = [...new Set(samples.map(({ count }) => count))]
   return counts.flatMap((count) => {
-    const all = samples.filter((sample) => sample.count === count)
-    const quiet = all.filter((sample) => !disturbed(sample, kernel, cores))
-    return quiet.length === 0 ? all : quiet
+    const all = samples.filter((sample) => sample.count === count).sort((a, b) => others(a, kernel, cores) - others(b, kernel, cores))
+    return all.filter((sample, index) => index === 0 || others(sample, kernel, cores) <= disturbance)
   })
 }
 
-/** ms of CPU per login that no process is charged with, as far as all samples have it. */
-export function kernelShare(samples: readonly Sample[]): number {
-  return Math.max(0, Math.min(...samples.filter(({ count }) => count >= 10).map(({ count, connectOther }) => connectOther / count)))
+/** As far as all samples have it. */
+export function kernelShare(samples: readonly Sample[]): KernelShare {
+  const least = (from: number, of: (sample: Sample) => number): number =>
+    Math.max(0, Math.min(...samples.filter(({ count }) => count >= from).map((sample) => of(sample) / sample.count)))
+  return { connect: least(10, ({ connectOther }) => connectOther), call: least(60, ({ callOther }) => callOther) }
 }
 
 const sampled = (name: string, of: (sample: Sample) => number): Quantity => ({ name, unit: 'ms', points: ({ samples }) => sizes(samples, of) })

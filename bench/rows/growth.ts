@@ -38,7 +38,7 @@ export const growth: Benchmark = {
     const kernel = kernelShare(all.flatMap(({ samples }) => samples))
     const quiet = all.map((grown): Grown => ({ ...grown, samples: undisturbed(grown.samples, kernel) }))
     const [count, kept] = [all, quiet].map((list) => list.reduce((sum, { samples }) => sum + samples.length, 0))
-    const left = `Other programs had more than 15 % of the machine during ${(count ?? 0) - (kept ?? 0)} of ${count} samples: these are left out here where another of their size is there.`
+    const left = `Samples during which other programs had more than 15 % of the machine are left out here, ${(count ?? 0) - (kept ?? 0)} of ${count}; of a size without a better one the best is kept.`
     yield summaryRow(quiet, left)
     yield* simulationRows({ flat: quiet[0] as Grown, one: quiet[1] as Grown, four: quiet[2] as Grown, deep: undisturbed(between, kernel), crowded }, left)
   },

@@ -29,12 +29,10 @@ export function fedFrom({ flat, behind, deep, crowded }: Small): Fed {
   const at = (samples: readonly Sample[], count: number, of: (sample: Sample) => number): number =>
     median(samples.filter((sample) => sample.count === count).map(of))
   const line = (samples: readonly Sample[], of: (sample: Sample) => number): Line => lineThrough(at(samples, 1, of), at(samples, 10, of))
-  const [ones, tens] = [1, 10].map((count) => flat.filter((sample) => sample.count === count)) as [Sample[], Sample[]]
-  // What else ran is in it, too, so the lower quartile of logins says most; a call is short beside the ticks in which it is counted.
-  const kernel = {
-    connect: Math.max(0, quantile(tens.map(({ connectOther }) => connectOther / 10), 0.25)),
-    call: Math.max(0, median(tens.map(({ callOther }) => callOther / 10))),
-  }
+  const [ones, tens] = [flat.filter(({ count }) => count === 1), [...flat, ...behind, ...deep].filter(({ count }) => count === 10)]
+  // What else ran is in all of these, too, at one time more than at another: the least of them say most.
+  const least = (values: readonly number[]): number => Math.max(0, quantile(values, 0.1))
+  const kernel = { connect: least(tens.map(({ connectOther }) => connectOther / 10)), call: least(tens.map(({ callOther }) => callOther / 10)) }
   const costs = (count: number): Costs => ({
     direct: { connect: line(flat, ({ connectCpu }) => connectCpu.controller), call: line(flat, ({ callCpu }) => callCpu.controller) },
     behind: { connect: line(behind, ({ connectCpu }) => connectCpu.controller), call: line(behind, ({ callCpu }) => callCpu.controller) },
@@ -44,7 +42,7 @@ export function fedFrom({ flat, behind, deep, crowded }: Small): Fed {
     target: {
       connect: at(flat, count, ({ connectCpu }) => connectCpu.targets) / count + kernel.connect,
       call: at(flat, count, ({ callCpu }) => callCpu.targets) / count + kernel.call,
-      pause: Math.max(0, quantile(ones.map(({ connect, connectCpu }) => connect - total(connectCpu)), 0.25) - kernel.connect),
+      pause: Math.max(0, least(ones.map(({ connect, connectCpu }) => connect - total(connectCpu))) - kernel.connect),
     },
   })
   const together = costs(10)
