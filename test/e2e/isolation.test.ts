@@ -60,6 +60,17 @@ describe("isolate: 'process'", () => {
     await soon(() => expect(log.all.filter(({ msg }) => msg === 'from a process of its own').map((record) => record['context'])).toEqual(['local > isolated', 'local > isolated']))
   })
 
+  test('its process has been started ahead: the next call finds it there', async () => {
+    const first = await isolated().call(() => process.pid)
+    let spare: number | undefined
+    await soon(() => {
+      const others = childrenOf(pidOf(context)).map((line) => Number.parseInt(line)).filter((pid) => pid !== first)
+      expect(others).toHaveLength(1)
+      spare = others[0]
+    })
+    expect(await isolated().call(() => process.pid)).toBe(spare)
+  })
+
   test('a call that spins ends by its deadline, and by an abort, and so does its process', async () => {
     const pids: number[] = []
     const stuck = async (options: { timeout?: number; signal?: AbortSignal }): Promise<unknown> => {
