@@ -23,6 +23,7 @@ export class Parent implements Below, ChildHome {
   readonly host: HopHost
   readonly uplink: Uplink
   private readonly children = new Map<number, Child>()
+  private readonly byLink = new Map<Link, Child>()
   /** Targets without an interpreter, by the ids that the controller gave them. */
   readonly raws = new Map<number, RawChild>()
   readonly atEnd = new Set<() => void>()
@@ -46,17 +47,17 @@ export class Parent implements Below, ChildHome {
   }
 
   neighbour(frame: Frame, link: Link): void {
-    this.childOf(link)?.neighbour(frame)
+    this.byLink.get(link)?.neighbour(frame)
   }
 
   lost(link: Link, cause: RametError): void {
-    this.childOf(link)?.lost(cause)
+    this.byLink.get(link)?.lost(cause)
   }
 
   /** A source that lies there has done it itself; any other is our child's lie. Who goes on with it loses its link. */
   refused(message: string, link: Link, src: number): void {
     const { router, log } = this.host
-    const child = this.childOf(link)
+    const child = this.byLink.get(link)
     const way = router.routeTo(src)?.link
     if (child === undefined) return
     child.refusals++
@@ -70,7 +71,7 @@ export class Parent implements Below, ChildHome {
   }
 
   responsive(link: Link, responsive: boolean): void {
-    this.childOf(link)?.responsive(responsive)
+    this.byLink.get(link)?.responsive(responsive)
   }
 
   arrived(): void {
@@ -101,11 +102,7 @@ export class Parent implements Below, ChildHome {
 
   gone(child: Child): void {
     this.children.delete(child.id)
-  }
-
-  private childOf(link: Link): Child | undefined {
-    for (const child of this.children.values()) if (child.link === link) return child
-    return undefined
+    this.byLink.delete(child.link)
   }
 
   /** [id, behind, hello]: a context lies behind another, or here when that is us; [id, 0]: it is gone. */
@@ -113,7 +110,9 @@ export class Parent implements Below, ChildHome {
     const { router } = this.host
     const [id, behind, hello] = decode(frame.payload) as [number, number, Uint8Array]
     if (behind === router.id) {
-      this.children.set(id, new Child(id, hello, this))
+      const child = new Child(id, hello, this)
+      this.children.set(id, child)
+      this.byLink.set(child.link, child)
       return
     }
     const child = this.children.get(id)
@@ -156,7 +155,7 @@ export class Parent implements Below, ChildHome {
     const ways = new Map<Child, number[]>()
     for (const dst of dsts) {
       const link = this.host.router.routeTo(dst)?.link
-      const child = link === undefined ? undefined : this.childOf(link)
+      const child = link === undefined ? undefined : this.byLink.get(link)
       if (child === undefined) continue
       const way = ways.get(child)
       if (way === undefined) ways.set(child, [dst])
