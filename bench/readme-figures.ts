@@ -33,7 +33,7 @@ const lines: readonly Line[] = [
   { what: 'first call with new code at 50 ms round trip', row: 'rtt50-new-code', ours: worker, beside: mitogen },
   { what: 'bytes per warm call, both ways', row: 'bytes-per-call', ours: inline, beside: mitogen },
   { what: "`exec('hostname')`, back to back", row: 'exec-burst', ours: [['ramet', '']], beside: [['mitogen', 'Mitogen '], ['ssh over a master', '`ssh` over a ControlMaster ']] },
-  { what: '`hostname` on 32 cold targets, whole process', row: 'cli32', ours: [['ramet run', '']], beside: [['clush', 'clush '], ['parallel-ssh', 'parallel-ssh ']] },
+  { what: '`hostname` on 32 cold targets, whole process', row: 'cli32', ours: [['ramet run', '']], beside: [['clush', 'clush '], ['parallel-ssh', 'parallel-ssh '], ['ansible -m command', 'Ansible ']] },
   { what: '100 × `hostname` on one host, whole process', row: 'hundred', ours: [['ramet', '']], beside: [...mitogen, ['ansible, mitogen_linear', 'Ansible with Mitogen '], ['ansible, linear', 'Ansible '], ['100 × ssh', '100 × `ssh` ']] },
   { what: 'the same as one remote loop', row: 'hundred-loop', ours: [['ramet, a function', 'a function '], ['ramet, a shell', 'a shell ']], beside: [['mitogen, a function', 'Mitogen '], ['ssh, a shell', '`ssh` ']] },
   { what: 'bytes of the 100, from cold, both ways', row: 'hundred-bytes', ours: [['ramet', '']], beside: [...mitogen, ['ansible, mitogen_linear, ssh -C', 'Ansible with Mitogen '], ['ansible, linear', 'Ansible '], ['100 × ssh', '100 × `ssh` ']] },
@@ -63,7 +63,7 @@ export function figures(file: string, results: StoredResults): string {
     `From [one run](bench/results/${file}) of \`npm run bench\` on ${date.slice(0, 10)}: ${machine.cores} cores, ${debian === undefined ? machine.system : `Debian ${debian}`}, `
       + `Node ${node}, OpenSSH ${openssh}, real sshd on loopback, medians of interleaved`,
     'rounds. Every program uses curve25519 and aes128-gcm ("pinned"); with OpenSSH\'s default key exchange its clients take 60 ms more per connection. Mitogen is',
-    `Debian's ${versions['mitogen'] ?? '?'} of 2022. Ratios travel between machines; times do not.`,
+    `Debian's ${versions['mitogen'] ?? '?'} of 2022; its newer versions move files faster. Ratios travel between machines; times do not.`,
     '',
     '| what | ramet | beside it | ratio |',
     '| --- | --- | --- | --- |',
