@@ -95,7 +95,7 @@ function known<T extends { value: number | undefined }>(one: T): one is T & { va
   return one.value !== undefined && Number.isFinite(one.value)
 }
 
-export const ratio = (value: number): string => value >= 2 ? value.toPrecision(2) : value.toFixed(2)
+export const ratio = (value: number): string => value >= 2 || value < 0.1 ? value.toPrecision(2) : value.toFixed(2)
 
 /** A figure with as many digits as another run of the bench would repeat. */
 export function amount(value: number, unit: string): string {

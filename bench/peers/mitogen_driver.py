@@ -149,8 +149,11 @@ class Peer(object):
 def children():
     pids = []
     for task in os.listdir('/proc/self/task'):
-        with open('/proc/self/task/%s/children' % task) as listing:
-            pids += listing.read().split()
+        try:
+            with open('/proc/self/task/%s/children' % task) as listing:
+                pids += listing.read().split()
+        except FileNotFoundError:
+            pass  # The thread has ended meanwhile.
     return pids
 
 
