@@ -71,13 +71,6 @@ export class Growth {
     return { call: took, callCpu, callOther: busy / times - total(callCpu) }
   }
 
-  /** ms of CPU that a call costs all targets together when others push what they need out of the caches all the time. */
-  async crowdedCall(times = 20): Promise<number> {
-    const before = this.#cpu()
-    await this.#driver.request('call_crowded', { times })
-    return (this.#cpu().targets - before.targets) / times
-  }
-
   async memory(): Promise<Memory> {
     await this.#driver.request('settle')
     const some = this.#stubs.slice(0, 20)

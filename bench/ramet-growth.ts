@@ -1,7 +1,6 @@
 import type { Connecting, Context } from '../src/controller/api.ts'
 import type { Group } from '../src/controller/group.ts'
 import type { Operations } from './driver.ts'
-import { Evictor } from './evict.ts'
 import { checked, type Tasks, tasksUrl } from './ramet-work.ts'
 import type { Endpoint } from './workspace.ts'
 
@@ -40,19 +39,6 @@ export function growthOperations({ connect, group }: GrowthHome): Operations {
         for (let i = 0; i < times; i++) for (const result of (await all.noop()).values()) checked(result.ok, true)
       })
       return { took: took / times, cpu: cpu / times }
-    },
-    /** The same while caches hold nothing of ours for long. What that takes here is not told. */
-    call_crowded: async (request) => {
-      const { times } = request as unknown as { times: number }
-      const all = group(grown).with({ isolate: 'none' }).use<Tasks>(tasksUrl)
-      const evictor = new Evictor()
-      try {
-        await evictor.during(async () => {
-          for (let i = 0; i < times; i++) for (const result of (await all.noop()).values()) checked(result.ok, true)
-        })
-      } finally {
-        await evictor.close()
-      }
     },
     shrink: async () => {
       await Promise.all(grown.map((context) => context.close()))

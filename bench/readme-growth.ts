@@ -46,7 +46,7 @@ export function growthSection({ rows, machine }: StoredResults): string {
     `${each('flat', 'controller CPU')} ms of CPU to connect a target, ${each('behind one hop', 'controller CPU')} ms behind a hop (the hop ${each('behind one hop', 'hop CPU, all hops')} ms), and holds `
       + `${each('flat', 'controller, idle')} MB for each, ${each('behind one hop', 'controller, idle')} MB behind a hop (the hop ${each('behind one hop', 'one hop, idle')} MB).`,
     'Simulated for machines with cores of their own, 1 ms apart, 200 targets per hop: connect all, a warm call to all, memory of the controller. Fed with costs of 1',
-    `and 10 contexts, the simulation of connecting 60 and 200 is within ${off('connect')} of what was measured, a call to them within ${off('call')}.`,
+    `to 30 contexts, the simulation of connecting 60 and 200 is within ${off('connect')} of what was measured, a call to them within ${off('call')}.`,
     '',
     '| targets | flat | one level of hops | two levels |',
     '| --- | --- | --- | --- |',

@@ -2,7 +2,7 @@ import { chmod, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { readFileSync } from 'node:fs'
 import { build } from 'esbuild'
 import { dist, root, source } from './paths.mjs'
-import { noDirectory, ssh2Plugins } from './ssh2.mjs'
+import { lateKeyFiles, noDirectory, ssh2Plugins } from './ssh2.mjs'
 
 const manifest = JSON.parse(readFileSync(root + 'package.json', 'utf8'))
 
@@ -33,7 +33,7 @@ const common = {
   minifyWhitespace: true,
   minifySyntax: true,
   lineLimit: 160,
-  plugins: ssh2Plugins(),
+  plugins: [...ssh2Plugins(), lateKeyFiles],
   define: noDirectory,
   logLevel: 'warning',
 }
@@ -51,11 +51,13 @@ export async function buildLibrary(into = dist) {
     external,
     banner,
   })
+  const { splitting: _, ...whole } = common
+  const keyFiles = await build({ ...whole, format: 'cjs', plugins: [], entryPoints: { 'bcrypt-pbkdf': 'bcrypt-pbkdf' }, outdir: into, outExtension: { '.js': '.cjs' } })
   const cli = await readFile(into + 'cli.js', 'utf8')
   if (!cli.startsWith('#!')) await writeFile(into + 'cli.js', `#!/usr/bin/env node\n${cli}`)
   await chmod(into + 'cli.js', 0o755)
   return {
-    inputs: Object.keys(result.metafile.inputs),
+    inputs: [result, keyFiles].flatMap(({ metafile }) => Object.keys(metafile.inputs)),
     outputs: Object.entries(result.metafile.outputs).map(([file, output]) => ({ file, bytes: output.bytes })),
   }
 }

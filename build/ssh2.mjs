@@ -12,6 +12,16 @@ const withoutAddons = {
   },
 }
 
+/** What decrypts key files is a tenth of ssh2 and seldom needed: a file of its own beside the others, see `keyFiles`. */
+export const lateKeyFiles = {
+  name: 'late-key-files',
+  setup(build) {
+    build.onResolve({ filter: /^bcrypt-pbkdf$/ }, args => ({ path: args.path, namespace: 'late' }))
+    build.onResolve({ filter: /^\.\/bcrypt-pbkdf\.cjs$/ }, args => ({ path: args.path, external: true }))
+    build.onLoad({ filter: /.*/, namespace: 'late' }, () => ({ contents: `exports.pbkdf = (...args) => require('./bcrypt-pbkdf.cjs').pbkdf(...args)` }))
+  },
+}
+
 /** On a hop there are no key files: what decrypts them, a third of the code, stays at home. */
 export const withoutKeyFiles = {
   name: 'without-key-files',

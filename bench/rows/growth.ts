@@ -13,7 +13,7 @@ const four: Shape = { name: 'behind four hops', width: 4, levels: 1 }
 const deep: Shape = { name: 'behind a hop behind a hop', width: 1, levels: 2 }
 
 /** [contexts, times in each round]. */
-const plan = [[1, 3], [10, 3], [60, 1], [200, 1]] as const
+const plan = [[1, 3], [10, 3], [30, 2], [60, 1], [200, 1]] as const
 
 /** Contexts on each way before anything counts: code of controller and hops is compiled then. */
 const warmUp = 40
@@ -27,11 +27,9 @@ export const growth: Benchmark = {
     const growing: Growth[] = []
     for (const shape of [...shapes, deep]) growing.push(await growthOf(lab, shape))
     const between: Sample[] = []
-    const crowded: number[] = []
     for (let round = 1; round <= lab.rounds(3); round++) {
       for (const [index, grown] of all.entries()) await grow(growing[index] as Growth, plan, grown, round === 1)
       await grow(growing[3] as Growth, plan.slice(0, 2), { samples: between, memory: [] }, false)
-      crowded.push(await crowdedCall(growing[0] as Growth))
     }
     yield timeRow('growth-connect', 'connect to all at once and call each once, inline', all, ({ connect }) => connect)
     yield timeRow('growth-call', 'one warm call to all, as a group, inline', all, ({ call }) => call)
@@ -40,7 +38,7 @@ export const growth: Benchmark = {
     const [count, kept] = [all, quiet].map((list) => list.reduce((sum, { samples }) => sum + samples.length, 0))
     const left = `Samples during which other programs had more than 15 % of the machine are left out here, ${(count ?? 0) - (kept ?? 0)} of ${count}; of a size without a better one the best is kept.`
     yield summaryRow(quiet, left)
-    yield* simulationRows({ flat: quiet[0] as Grown, one: quiet[1] as Grown, four: quiet[2] as Grown, deep: undisturbed(between, kernel), crowded }, left)
+    yield* simulationRows({ flat: quiet[0] as Grown, one: quiet[1] as Grown, four: quiet[2] as Grown, deep: undisturbed(between, kernel) }, left)
   },
 }
 
@@ -67,14 +65,6 @@ async function grow(growing: Growth, sizesAndTimes: readonly (readonly [count: n
       await growing.shrink()
     }
   }
-}
-
-async function crowdedCall(growing: Growth): Promise<number> {
-  await growing.connect(10)
-  await growing.call()
-  const cpu = await growing.crowdedCall()
-  await growing.shrink()
-  return cpu
 }
 
 function timeRow(name: string, figure: string, all: readonly Grown[], of: (sample: Sample) => number): Row {

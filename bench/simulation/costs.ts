@@ -4,7 +4,7 @@ export interface Line {
   each: number
 }
 
-/** What everybody pays for connecting a context and for a call to it, in ms of CPU; measured with one context and with ten. */
+/** What everybody pays for connecting a context and for a call to it, in ms of CPU; measured with one context and with ten; a call, with thirty. */
 export interface Costs {
   /** The controller, for targets that it reaches itself. */
   direct: { connect: Line; call: Line }
@@ -20,11 +20,10 @@ export interface Costs {
   target: { connect: number; call: number; pause: number }
 }
 
-/** What goes through two points. A part that would be negative is none. */
-export function lineThrough(one: number, ten: number): Line {
-  const each = (ten - one) / 9
-  // Ten for less than one is noise: what is known then is the mean.
-  if (each <= 0) return { fixed: 0, each: ten / 10 }
+/** What goes through two points: what one costs, and what `count` cost together. A part that would be negative is none. */
+export function lineThrough(one: number, many: number, count: number): Line {
+  const each = (many - one) / (count - 1)
   const fixed = one - each
-  return fixed < 0 ? { fixed: 0, each: ten / 10 } : { fixed, each }
+  // Many for less than one is noise: what is known then is the mean.
+  return each <= 0 || fixed < 0 ? { fixed: 0, each: many / count } : { fixed, each }
 }

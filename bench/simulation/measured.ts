@@ -4,15 +4,13 @@ import type { Grown } from '../growth-table.ts'
 import { median, quantile } from '../stats.ts'
 import { lineThrough, type Costs, type Line } from './costs.ts'
 
-/** What was measured apart from the shapes themselves, with one and with ten contexts. */
+/** What was measured with one, ten and, but for `deep`, thirty contexts. */
 export interface Small {
   flat: readonly Sample[]
   /** Behind one hop. */
   behind: readonly Sample[]
   /** Behind one hop behind another. */
   deep: readonly Sample[]
-  /** ms of CPU of ten targets for one call while caches hold nothing of them for long. */
-  crowded: readonly number[]
 }
 
 /** What the simulation is fed with. Nothing of the sizes that it predicts is in it. */
@@ -21,23 +19,23 @@ export interface Fed {
   together: Costs
   /** One context at a time: each machine has only its own to do. */
   alone: Costs
-  /** The same, when so many are called at once that nothing of one is left in a cache when its turn comes again. */
-  crowded: Costs
+  /** So many, ten or more: the less of one is left in a cache when its turn comes again, the more a call costs it. */
+  crowded(count: number): Costs
 }
 
-export function fedFrom({ flat, behind, deep, crowded }: Small): Fed {
+export function fedFrom({ flat, behind, deep }: Small): Fed {
   const at = (samples: readonly Sample[], count: number, of: (sample: Sample) => number): number =>
     median(samples.filter((sample) => sample.count === count).map(of))
-  const line = (samples: readonly Sample[], of: (sample: Sample) => number): Line => lineThrough(at(samples, 1, of), at(samples, 10, of))
+  const line = (samples: readonly Sample[], of: (sample: Sample) => number, many = 10): Line => lineThrough(at(samples, 1, of), at(samples, many, of), many)
   const [ones, tens] = [flat.filter(({ count }) => count === 1), [...flat, ...behind, ...deep].filter(({ count }) => count === 10)]
   // What else ran is in all of these, too, at one time more than at another: the least of them say most.
   const least = (values: readonly number[]): number => Math.max(0, quantile(values, 0.1))
   const kernel = { connect: least(tens.map(({ connectOther }) => connectOther / 10)), call: least(tens.map(({ callOther }) => callOther / 10)) }
   const costs = (count: number): Costs => ({
-    direct: { connect: line(flat, ({ connectCpu }) => connectCpu.controller), call: line(flat, ({ callCpu }) => callCpu.controller) },
-    behind: { connect: line(behind, ({ connectCpu }) => connectCpu.controller), call: line(behind, ({ callCpu }) => callCpu.controller) },
-    hop: { connect: line(behind, ({ connectCpu }) => sum(connectCpu.hops)), call: line(behind, ({ callCpu }) => sum(callCpu.hops)) },
-    session: { connect: line(behind, ({ connectCpu }) => sum(connectCpu.hopSessions)), call: line(behind, ({ callCpu }) => sum(callCpu.hopSessions)) },
+    direct: { connect: line(flat, ({ connectCpu }) => connectCpu.controller), call: line(flat, ({ callCpu }) => callCpu.controller, 30) },
+    behind: { connect: line(behind, ({ connectCpu }) => connectCpu.controller), call: line(behind, ({ callCpu }) => callCpu.controller, 30) },
+    hop: { connect: line(behind, ({ connectCpu }) => sum(connectCpu.hops)), call: line(behind, ({ callCpu }) => sum(callCpu.hops), 30) },
+    session: { connect: line(behind, ({ connectCpu }) => sum(connectCpu.hopSessions)), call: line(behind, ({ callCpu }) => sum(callCpu.hopSessions), 30) },
     forward: { connect: line(deep, ({ connectCpu }) => connectCpu.hops[0] ?? NaN), call: line(deep, ({ callCpu }) => callCpu.hops[0] ?? NaN) },
     target: {
       connect: at(flat, count, ({ connectCpu }) => connectCpu.targets) / count + kernel.connect,
@@ -46,8 +44,13 @@ export function fedFrom({ flat, behind, deep, crowded }: Small): Fed {
     },
   })
   const together = costs(10)
-  const call = Math.max(together.target.call, median(crowded) / 10 + kernel.call)
-  return { together, alone: costs(1), crowded: { ...together, target: { ...together.target, call } } }
+  // A cache holds what so many need. Of more, taken in turns, it holds a share that falls as their number grows: what a call costs
+  // nears what it costs without a cache, from what it costs ten by what it costs thirty.
+  const warm = together.target.call
+  const thirty = at(flat, 30, ({ callCpu }) => callCpu.targets) / 30 + kernel.call
+  const cold = Math.max(warm, (3 * thirty - warm) / 2)
+  const crowded = (count: number): Costs => ({ ...together, target: { ...together.target, call: cold - (cold - warm) * 10 / count } })
+  return { together, alone: costs(1), crowded }
 }
 
 /** MB that a controller and a hop have, and have more for each context; for sizes far beyond those measured. */

@@ -4,7 +4,7 @@ import { simulate, type Outcome } from './tree.ts'
 
 /** The laboratory with many contexts: all of it on one machine, the hops open before the clock starts. */
 export function predictLab({ crowded }: Fed, count: number, hops: readonly number[], cores: number): Outcome {
-  return simulate({ targets: count, hops, shared: true, cores, rtt: 0, window: Infinity, hopsOpen: true }, crowded)
+  return simulate({ targets: count, hops, shared: true, cores, rtt: 0, window: Infinity, hopsOpen: true }, crowded(count))
 }
 
 /** Targets behind one hop of the last level. */

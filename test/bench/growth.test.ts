@@ -77,11 +77,13 @@ test('a table has a column for each size and the growth per context, and no line
   expect(lines.some((line) => line.includes('hop CPU, all hops'))).toBe(false)
 })
 
-test('the simulation is fed with what one and ten contexts cost', () => {
+test('the simulation is fed with what one and ten contexts cost, and with how much more a call costs in a crowd', () => {
   const samples = [1, 10].map((count) => sample(count))
-  const { together, alone, crowded } = fedFrom({ flat: samples, behind: samples, deep: samples, crowded: [4] })
+  const thirty = sample(30)
+  const flat = [...samples, { ...thirty, callCpu: { ...thirty.callCpu, targets: 0.4 * 30 } }]
+  const { together, alone, crowded } = fedFrom({ flat, behind: samples, deep: samples })
   expect(together.direct.connect).toEqual({ fixed: 2, each: 4 })
   expect([together.target.connect, alone.target.connect]).toEqual([57, 57])
-  expect([together.target.call, crowded.target.call]).toEqual([0.3, 0.4])
+  expect([together, crowded(10), crowded(30), crowded(90)].map(({ target }) => Number(target.call.toFixed(9)))).toEqual([0.3, 0.3, 0.4, 0.433333333])
   expect([together.hop.connect.each, together.session.connect.each, together.forward.connect.each].map(Math.round)).toEqual([3, 1, 3])
 })

@@ -61,7 +61,7 @@ test('the picture has a pair of bars for each ratio, and leaves out what was not
     { name: 'tree32', unit: 'ms', series: [{ name: 'mitogen', median: 200 }] },
     { name: 'a row of tomorrow', unit: 'ms', series: [{ name: 'ramet', median: 200 }] },
   ]))
-  expect([...drawn.matchAll(/<text [^>]*>([\d.]+ \(.*?)<\/text>/g)].map(([, text]) => text)).toEqual(['0.75 (150 us : 200 us)', '1.50 (3.0 ms : 2.0 ms)', '0.03 (400 ms : 16 s)'])
+  expect([...drawn.matchAll(/<text [^>]*>([\d.]+ \(.*?)<\/text>/g)].map(([, text]) => text)).toEqual(['0.75 (150 us : 200 us)', '1.50 (3.0 ms : 2.0 ms)', '0.025 (400 ms : 16 s)'])
   expect(drawn).toContain('beside Mitogen 0.3.3')
   expect(drawn).not.toMatch(/beside tools|32 targets|ControlMaster/)
   // A figure beyond the peer's takes the longer bar, and 0.75 half of it.

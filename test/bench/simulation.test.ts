@@ -134,7 +134,7 @@ test('the same seed gives the same outcome, another one another', () => {
 })
 
 test('a cost through two sizes has no negative part: where the two disagree with a line, the larger size counts', () => {
-  expect(lineThrough(3, 12)).toEqual({ fixed: 2, each: 1 })
-  expect(lineThrough(1, 20)).toEqual({ fixed: 0, each: 2 })
-  expect(lineThrough(30, 20)).toEqual({ fixed: 0, each: 2 })
+  expect(lineThrough(3, 12, 10)).toEqual({ fixed: 2, each: 1 })
+  expect(lineThrough(1, 20, 10)).toEqual({ fixed: 0, each: 2 })
+  expect(lineThrough(30, 20, 10)).toEqual({ fixed: 0, each: 2 })
 })

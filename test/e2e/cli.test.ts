@@ -115,6 +115,22 @@ describe.skipIf(!haveSshd)('the command, as it is built, on a real sshd with thr
     for (const { value } of failures) expect(value._error?.details['hint']).toMatch(/\w+ \w+/)
   })
 
+  test('the library beside it reads an encrypted key', async () => {
+    const key = join(place, 'encrypted')
+    cpSync(server.keyFile, key)
+    await promisify(execFile)('ssh-keygen', ['-q', '-p', '-P', '', '-N', 'open sesame', '-f', key])
+    const program = `
+      const [index, target, knownHosts, identityFile] = process.argv.slice(1)
+      const { Controller } = await import(index)
+      const ramet = new Controller()
+      const context = await ramet.connect(target, { sshConfig: false, knownHosts, identityFile, passphrase: 'open sesame', runtime: 'raw' })
+      console.log((await context.exec('echo well')).stdout)
+      await ramet.close()
+    `
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program, `${place}/dist/index.js`, `ssh://${server.user}@${targets[0]}`, login[3] as string, key])
+    expect(stdout.trim()).toBe('well')
+  })
+
   test('call: a TypeScript function on three targets, its arguments as JSON', async () => {
     const ended = await run('call', join(place, 'tasks.ts'), 'add', '40', '2', ...on(targets), '--format', 'json')
     expect(ended.code, ended.stderr).toBe(0)
