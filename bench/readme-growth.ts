@@ -30,7 +30,7 @@ interface StoredPrediction {
 export function growthSection({ rows, machine }: StoredResults): string {
   const dataOf = <T>(name: string): T | undefined => rows.find((row) => row.name === name)?.data as T | undefined
   const fits = dataOf<{ fits: StoredFit[] }>('growth')?.fits
-  const compared = dataOf<{ predictions: StoredComparison[] }>('simulation-lab')?.predictions
+  const { predictions: compared, fedUpTo: fed = 10 } = dataOf<{ predictions: StoredComparison[]; fedUpTo?: number }>('simulation-lab') ?? {}
   const predicted = dataOf<{ predictions: StoredPrediction[] }>('simulation')?.predictions.filter(({ rtt }) => rtt === 1)
   if (fits === undefined || compared === undefined || predicted === undefined) return ''
   const fit = (shape: string, name: string): StoredFit | undefined => fits.find((one) => one.shape === shape && one.name === name)
@@ -46,7 +46,7 @@ export function growthSection({ rows, machine }: StoredResults): string {
     `${each('flat', 'controller CPU')} ms of CPU to connect a target, ${each('behind one hop', 'controller CPU')} ms behind a hop (the hop ${each('behind one hop', 'hop CPU, all hops')} ms), and holds `
       + `${each('flat', 'controller, idle')} MB for each, ${each('behind one hop', 'controller, idle')} MB behind a hop (the hop ${each('behind one hop', 'one hop, idle')} MB).`,
     'Simulated for machines with cores of their own, 1 ms apart, 200 targets per hop: connect all, a warm call to all, memory of the controller. Fed with costs of 1',
-    `to 30 contexts, the simulation of connecting 60 and 200 is within ${off('connect')} of what was measured, a call to them within ${off('call')}.`,
+    `to ${fed} contexts, the simulation of connecting 60 and 200 is within ${off('connect')} of what was measured, a call to them within ${off('call')}.`,
     '',
     '| targets | flat | one level of hops | two levels |',
     '| --- | --- | --- | --- |',

@@ -39,7 +39,7 @@ export function* simulationRows({ flat, one, four, deep }: Measured, left: strin
   row.notes.push('Fed with CPU costs measured with 1 and 10 contexts, flat, behind one hop and behind two. A call: with 1 and 30. What it costs its target nears what it costs',
     'without a cache, in the way that the shares of a cache fall which more and more take in turns: told from what it costs with 10 and with 30.',
     'Nothing measured with 60 or 200 contexts is in it, nor anything measured behind four hops.', left)
-  row.data = { fed: { ...fed, crowded: fed.crowded(predicted[0]) }, deep, predictions: data }
+  row.data = { fed: { ...fed, crowded: fed.crowded(predicted[0]) }, deep, fedUpTo: 30, predictions: data }
   yield row
   yield largeRow(predictAll(fed, memoryLines(flat, one)))
 }

@@ -6,6 +6,9 @@ import { type Negotiated, type ProtocolHandlers, type SshAlgorithms, type SshPro
   sessionId } from './ssh2-protocol.ts'
 
 const NO_BYTES = Buffer.alloc(0)
+/** What OpenSSH's server says instead of its identification when it has no room, or none for this address now. */
+const BUSY = /MaxStartups|not allowed|too many|exceeded/i
+
 /** Bytes kept of what a server says before its identification, for messages. */
 const GREETING_CAP = 512
 
@@ -157,10 +160,7 @@ export class SshTransport {
       return fail('algorithm-mismatch', `the server offers no ${missing[1]} that ssh2 knows`,
         'Use transport openssh (--transport openssh), whose client knows newer and older algorithms.')
     }
-    if (this.state === 'ident') {
-      return new RametError('connect-failed', `${name}: what answers there is no SSH server${this.said()}`, {
-        stage: 'tcp', path: [name], outcome: 'not-sent', cause, hint: 'Check the port.' })
-    }
+    if (this.state === 'ident') return this.noServer(cause)
     return fail('protocol-error', `the SSH connection broke (${text})`, 'Try transport openssh, and report the server\'s version.')
   }
 
@@ -171,6 +171,7 @@ export class SshTransport {
       return new RametError('connect-failed', `${name}: ${cause.message}`, {
         stage: this.state === 'ident' ? 'tcp' : 'host-key', path: [name], outcome: 'not-sent', cause, hint: cause.hint })
     }
+    if (this.state === 'ident' && said !== '' && !BUSY.test(said)) return this.noServer(cause)
     if (this.state === 'ident') {
       return new RametError('connect-failed', `${name}: the server closed the connection before it said who it is${said}`, {
         stage: 'tcp', path: [name], outcome: 'not-sent', cause,
@@ -189,6 +190,12 @@ export class SshTransport {
     return new RametError('link-lost', `${name}: the connection was lost${way}`, {
       path: [name], outcome: 'unknown', cause, hint: 'The network or the SSH server ended it; look into the server\'s log.',
     })
+  }
+
+  private noServer(cause: Error | undefined): RametError {
+    const { name } = this.options
+    return new RametError('connect-failed', `${name}: what answers there is no SSH server${this.said()}`, {
+      stage: 'tcp', path: [name], outcome: 'not-sent', cause, hint: 'Check the port.' })
   }
 
   /** What came before any identification, harmless to show. */
