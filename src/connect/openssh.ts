@@ -1,15 +1,17 @@
+import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { withinTime } from '../base/within-time.ts'
-import { RametError, type ErrorCode, type Stage } from '../router/errors.ts'
+import { RametError, type Stage } from '../router/errors.ts'
 import { failedProcess } from './failed-process.ts'
+import { failureOf } from './openssh-failure.ts'
 import { ProcessSet } from './process-set.ts'
-import { ramDirectory, removeDirectory } from './ram-directory.ts'
+import { keepDirectory, ramDirectory, removeDirectory } from './ram-directory.ts'
 import { SpawnedProcess } from './spawn.ts'
-import type { Connection, ProcessEnd, RemoteProcess } from './transport.ts'
+import type { Connection, RemoteProcess } from './transport.ts'
 
 export interface OpensshOptions {
   /** Host name or an alias of the SSH configuration. */
@@ -67,6 +69,14 @@ const MAX_CONTROL_PATH = 104 - 18
  */
 export function connectOpenssh(options: OpensshOptions): Connection {
   return new OpensshConnection(options)
+}
+
+/** Those with a directory, and so perhaps with an ssh in the background. */
+const sharing = new Set<OpensshConnection>()
+
+/** Ends the shared connections of all that were not closed: for an end of this process that leaves no time. */
+export function abandonShared(): void {
+  for (const connection of sharing) connection.abandon()
 }
 
 class OpensshConnection implements Connection {
@@ -138,6 +148,7 @@ class OpensshConnection implements Connection {
         path: [this.name], outcome: 'unknown', hint: 'Open it again.' }))
       void this.processes.destroy((item) => this.end(item)).then(() => this.leave()).then(() => {
         if (this.dir !== undefined) removeDirectory(this.dir)
+        sharing.delete(this)
         this.options.gone?.()
         this.gone.resolve()
       })
@@ -154,13 +165,27 @@ class OpensshConnection implements Connection {
   /** Ends the shared connection that ssh keeps in the background, if there is one. */
   private async leave(): Promise<void> {
     if (this.dir === undefined || !existsSync(join(this.dir, 's'))) return
-    const exit = new SpawnedProcess([this.options.program ?? 'ssh', ...this.args(), '-O', 'exit', '-o', this.controlPath(this.dir), '--', this.options.host], {
-      name: this.name, env: this.options.env })
+    const exit = new SpawnedProcess(this.exitArgv(this.dir), { name: this.name, env: this.options.env })
     exit.stderr(() => {})
     const stop = (this.options.clock ?? systemClock).after(LEAVE, () => exit.kill())
     await exit.exited
     stop()
     await exit.destroy()
+  }
+
+  /** The same where no time is left to wait for it: by a process that outlives us, and takes the directory with it. */
+  abandon(): void {
+    const { dir } = this
+    if (dir === undefined || !existsSync(join(dir, 's'))) return
+    this.dir = undefined
+    keepDirectory(dir)
+    // A session of the shared connection may have begun that nobody hears of any more: by itself it would stay with it.
+    const argv = ['-c', 'dir=$0; "$@" </dev/null >/dev/null 2>&1; rm -rf "$dir"', dir, ...this.exitArgv(dir)]
+    spawn('/bin/sh', argv, { detached: true, stdio: 'ignore', env: this.options.env ?? process.env }).on('error', () => {}).unref()
+  }
+
+  private exitArgv(dir: string): string[] {
+    return [this.options.program ?? 'ssh', ...this.args(), '-O', 'exit', '-o', this.controlPath(dir), '--', this.options.host]
   }
 
   onClose(listener: () => void): void {
@@ -236,6 +261,7 @@ class OpensshConnection implements Connection {
     const alone = ['-o', 'ControlPath=none', '-o', 'ControlMaster=no']
     try {
       this.dir ??= this.options.inRam === true ? ramDirectory() : mkdtempSync(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'ramet-'))
+      sharing.add(this)
     } catch {
       // Below.
     }
@@ -272,30 +298,3 @@ const strings = (value: string | readonly string[] | undefined): readonly string
 
 // eslint-disable-next-line no-control-regex
 const badWord = (word: string): boolean => word === '' || word.startsWith('-') || /[\x00-\x20\x7f]/.test(word)
-
-/** What ssh's own failure was, by its messages; undefined where the code is the command's. */
-export function failureOf(name: string, end: ProcessEnd, stderr: string): RametError | undefined {
-  if (end.exitCode !== 255 && end.signal === null) return undefined
-  // eslint-disable-next-line no-control-regex
-  const lines = stderr.replace(/\r/g, '').split('\n').map((line) => line.replace(/[\x00-\x1f\x7f-\xff]/g, '?').trim()).filter((line) => line !== '')
-  const [, code, stage, hint] = FAILURES.find(([pattern]) => pattern.test(stderr))
-    ?? [/^/, 'ssh-failed', 'ssh', 'Try the same with ssh itself, with -v.']
-  // Which line of which file is in the way, and what the server showed.
-  const telling = code.startsWith('host-key') ? lines.filter((line) => /^Offending |SHA256:/.test(line)) : []
-  const said = [...telling, ...lines.filter((line) => !telling.includes(line)).slice(-3)].join(' / ') || (end.signal === null ? 'it said nothing' : `ended by ${end.signal}`)
-  return new RametError(code, `${name}: ssh failed: ${said.slice(0, 600)}`, { stage, path: [name], outcome: stage === 'ssh' ? 'unknown' : 'not-sent', hint })
-}
-
-const FAILURES: [RegExp, ErrorCode, Stage, string][] = [
-  [/could not resolve hostname|name or service not known/i, 'resolve-failed', 'resolve', 'Check the spelling, DNS, and HostName in the SSH configuration.'],
-  [/host identification has changed|host key for .* has changed/i, 'host-key-changed', 'host-key', 'If the server was set up anew, remove its old line from known_hosts (ssh-keygen -R); else treat the network as hostile.'],
-  [/revoked host key|host key .* revoked/i, 'host-key-revoked', 'host-key', 'The key is marked @revoked in known_hosts: do not connect.'],
-  [/host key verification failed|no .* host key is known/i, 'host-key-unknown', 'host-key', 'Compare the fingerprint and add the key to known_hosts.'],
-  [/unable to negotiate|no matching .* found/i, 'algorithm-mismatch', 'host-key', 'Allow an algorithm that the server offers, in the SSH configuration.'],
-  [/permission denied|too many authentication failures|no supported authentication methods/i, 'auth-failed', 'auth', 'Check the user name, and that the key is in its authorized_keys.'],
-  [/connection refused/i, 'connect-refused', 'tcp', 'Check the port, and that the SSH server runs.'],
-  [/timed out/i, 'connect-timeout', 'tcp', 'Check the address, routes and firewalls on the way.'],
-  [/no route to host|network is unreachable|host is down/i, 'connect-failed', 'tcp', 'Check routes and firewalls on the way.'],
-  [/kex_exchange_identification|banner exchange|connection (closed|reset)/i, 'connect-failed', 'tcp', 'The server may have too many logins under way (MaxStartups) or have banned this address for a while (PerSourcePenalties).'],
-  [/session open refused|administratively prohibited|exec request failed/i, 'launch-failed', 'launch', 'The server allows fewer sessions per connection (MaxSessions), or no commands.'],
-]

@@ -9,6 +9,11 @@ export function removeDirectories(): void {
   for (const path of made) removeDirectory(path)
 }
 
+/** Somebody else removes it. */
+export function keepDirectory(path: string): void {
+  made.delete(path)
+}
+
 /** A new directory that nobody else can look into and that is on no disk; undefined where there is no place for one. */
 export function ramDirectory(): string | undefined {
   for (const place of [process.env['XDG_RUNTIME_DIR'], '/dev/shm']) {

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { AgentServer } from '../connect/agent-server.ts'
 import type { Ask, HopOpensshTarget, HopRequest } from '../connect/hop.ts'
-import { connectOpenssh } from '../connect/openssh.ts'
+import { abandonShared, connectOpenssh } from '../connect/openssh.ts'
 import { ramDirectory, removeDirectories, removeDirectory } from '../connect/ram-directory.ts'
 import type { Connection } from '../connect/transport.ts'
 import type { ServiceChannel } from '../modules/service.ts'
@@ -53,15 +53,21 @@ function connect(host: HopHost): Connect {
   }
 }
 
+/** The hop ends: what ssh keeps in the background goes, and what is on no disk. */
+function leave(): void {
+  abandonShared()
+  removeDirectories()
+}
+
 /** As parent.ts's, for targets behind the hop's own ssh. */
 export function open(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
   openWith(channel, host, request, connect(host))
-  host.below?.atEnd.add(removeDirectories)
+  host.below?.atEnd.add(leave)
 }
 
 export function openRaw(channel: ServiceChannel, host: HopHost, request: HopRequest): void {
   openRawWith(channel, host, request, connect(host))
-  host.below?.atEnd.add(removeDirectories)
+  host.below?.atEnd.add(leave)
 }
 
 export { start } from './parent.ts'

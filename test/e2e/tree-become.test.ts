@@ -161,6 +161,8 @@ function behindHops(methods: readonly string[]): void {
     await new Promise((resolve) => stubborn.stdout.once('data', resolve))
     const started = await context.call(() => (require('child_process') as typeof import('node:child_process')).spawn('sleep', ['304'], { stdio: 'inherit' }).pid as number)
     const spinning = failure(context.call(() => { for (;;); }))
+    // What was asked for after it has been answered: it has begun.
+    await context.exec('true')
     const pids = accounts.processes('target').map((line) => Number.parseInt(line))
     expect(pids).toEqual(expect.arrayContaining([pidOf(context), await stubborn.pid, started]))
     process.kill(pidOf(hop), 'SIGKILL')

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { failureOf } from '../../connect/openssh.ts'
+import { failureOf } from '../../connect/openssh-failure.ts'
 import type { ProcessEnd } from '../../connect/transport.ts'
 
 /** Of what a process says, for messages. */
