@@ -97,6 +97,8 @@ describe('a boot', () => {
           const boot = new Boot()
           // Noise that ends like the nonce begins is the hard case.
           const before = Buffer.concat([noise, boot.nonce.subarray(0, prefix)])
+          // A nonce that ends as it begins is there earlier, by its own beginning: one in 256 does.
+          fc.pre(Buffer.concat([before, boot.nonce]).indexOf(boot.nonce) === before.length)
           for (const piece of cut(Buffer.concat([before, boot.nonce, rest]), sizes)) boot.print(piece)
           expect(Buffer.concat(boot.got).equals(rest)).toBe(true)
           expect(Buffer.concat(boot.stray).equals(before)).toBe(true)
