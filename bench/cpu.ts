@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { list, read } from './proc.ts'
 
 /** Linux counts the time of ended processes in these; the rest of one is lost to whoever reads it. */
 const tick = 10
@@ -31,20 +31,4 @@ export function machineCpu(from = { busy: 0 }): { busy: number } {
 export function parentOf(pid: number): number {
   const stat = read(`/proc/${pid}/stat`)
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] ?? 0)
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
-}
-
-function list(path: string): string[] {
-  try {
-    return readdirSync(path)
-  } catch {
-    return []
-  }
 }

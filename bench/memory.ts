@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { list, read } from './proc.ts'
 
 /** A process and everything it started, as far as it is still its descendant. */
 export function processTree(pid: number): number[] {
@@ -25,20 +25,4 @@ function kilobytes(text: string, name: string): number {
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0)
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
-}
-
-function list(path: string): string[] {
-  try {
-    return readdirSync(path)
-  } catch {
-    return []
-  }
 }
