@@ -27,10 +27,10 @@ const parts = {
     return modules.map(({ file, bytes }) => `${file} ${kib(bytes)}`).join(', ')
   },
   async library() {
-    const library = await buildLibrary()
-    inputs.push(...library.inputs)
-    const chunks = library.outputs.filter(({ file }) => file.includes('/chunk-'))
-    const entries = library.outputs.filter(output => !chunks.includes(output)).map(({ file, bytes }) => `${file.replace('dist/', '')} ${kib(bytes)}`)
+    const built = await buildLibrary()
+    inputs.push(...built.inputs)
+    const chunks = built.outputs.filter(({ file }) => file.includes('/chunk-'))
+    const entries = built.outputs.filter(output => !chunks.includes(output)).map(({ file, bytes }) => `${file.replace('dist/', '')} ${kib(bytes)}`)
     return `${entries.join(', ')}, ${chunks.length} chunks ${kib(chunks.reduce((sum, { bytes }) => sum + bytes, 0))}`
   },
   async types() {

@@ -49,11 +49,11 @@ export class Controller implements AsyncDisposable {
       },
       { id: ROOT, clock, maxMessage: options.limits?.message },
     )
-    const library = new Library()
+    const modules = new Library()
     this.home = {
       router: this.router,
-      library,
-      together: new Together(this.router, library),
+      modules,
+      together: new Together(this.router, modules),
       clock,
       book,
       limits: options.limits ?? {},

@@ -18,7 +18,7 @@ export interface WorkOptions extends CallOptions {
 /** What a context needs of its controller. */
 export interface CoreHome {
   readonly router: RootRouter
-  readonly library: Library
+  readonly modules: Library
   /** For work that is the same for many contexts. */
   readonly together: Together
   readonly clock: Clock

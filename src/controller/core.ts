@@ -49,7 +49,7 @@ export class ContextCore implements StemOwner, ParentCore {
   private closing: Promise<void> | undefined
   private finishing: Promise<void> | undefined
   private readonly abort = new AbortController()
-  private readonly remoteError = (wire: unknown): Error => remoteError(wire, this.path, this.home.library)
+  private readonly remoteError = (wire: unknown): Error => remoteError(wire, this.path, this.home.modules)
   /** What was begun on the way here and must not be cut short: a host key that is being saved. */
   private readonly unfinished: Promise<unknown>[] = []
   private readonly log: ContextLog
@@ -77,7 +77,7 @@ export class ContextCore implements StemOwner, ParentCore {
     // Whoever waits for it hears of a failure; a call made on a connecting context hears of it by itself.
     this.ready.catch(() => {})
     this.runtime = options.runtime === 'raw' ? 'raw' : 'node'
-    this.shipment = new Shipment(home.library, this.id)
+    this.shipment = new Shipment(home.modules, this.id)
     this.log = new ContextLog(home.book, options.path, home.clock)
     const { id, path, remoteError } = this
     this.lanes = new CommandLanes(home, { id, path, remoteError, ship: (together) => this.shipment.ship(this.stem?.code, ownModule('exec'), false, together) })

@@ -89,7 +89,7 @@ export class NearStem implements Stem {
     } else if (frame.type === TYPE.NEED) {
       const message = this.code.join(frame, MAX_NEED)
       if (message === undefined) return
-      if (!this.home.library.resend(this.code, decodeNeed(message))) throw this.error('not-allowed', 'asked for a module that it was never offered')
+      if (!this.home.modules.resend(this.code, decodeNeed(message))) throw this.error('not-allowed', 'asked for a module that it was never offered')
     } else {
       throw this.error('protocol-error', `sent a frame of type ${frame.type}, which only a parent sends`)
     }

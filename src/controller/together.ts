@@ -33,14 +33,14 @@ interface Offering {
  */
 export class Together {
   private readonly router: Router
-  private readonly library: Library
+  private readonly modules: Library
   private openings: Opening[] = []
   private offerings: Offering[] = []
   private scheduled = false
 
-  constructor(router: Router, library: Library) {
+  constructor(router: Router, modules: Library) {
     this.router = router
-    this.library = library
+    this.modules = modules
   }
 
   get clock(): Router['clock'] {
@@ -75,7 +75,7 @@ export class Together {
 
   private flush(): void {
     this.scheduled = false
-    for (const { code, dsts, user, offers } of this.offerings.splice(0)) this.library.ship(code, dsts, user, offers)
+    for (const { code, dsts, user, offers } of this.offerings.splice(0)) this.modules.ship(code, dsts, user, offers)
     const byLink = new Map<Link, Opening[][]>()
     for (const opening of this.openings.splice(0)) {
       // Given up before it began.
