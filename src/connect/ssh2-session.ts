@@ -10,6 +10,11 @@ export interface SessionOwner {
   stage(stage: Stage): void
   asking(): () => void
   authenticated(): void
+  /**
+   * The login no longer counts among those that the server has under way. That is later than its answer: OpenSSH counts one
+   * until the process that serves it begins, and the first word of that process is the first that tells. May be called again.
+   */
+  served(): void
   /** The session is over; called once unless close() was. `ahead`: while logging in, after a login that was sent ahead of its answer. */
   lost(error: RametError, ahead: boolean): void
 }
@@ -80,6 +85,8 @@ export class SshSession {
         this.state = 'open'
         this.each((channel) => channel.settle())
         this.owner.authenticated()
+        // Whom nobody asked anything, and who is not known to speak first, says nothing.
+        if (this.channels.size === 0 && !this.transport.ident.startsWith('OpenSSH_')) this.owner.served()
       },
     })
   }
@@ -170,6 +177,10 @@ export class SshSession {
     return true
   }
 
+  private spoken(): void {
+    if (this.state === 'open') this.owner.served()
+  }
+
   /** Makes the server's next small packet come at once; only with servers known to bear it. */
   private acknowledge(): void {
     const protocol = this.protocol()
@@ -218,11 +229,18 @@ export class SshSession {
       USERAUTH_INFO_REQUEST: (_, name, text, prompts) => this.auth.questions(name, text, prompts),
       GLOBAL_REQUEST: (protocol, _, wantReply) => {
         if (this.state === 'connecting') return
+        this.spoken()
         if (wantReply) protocol.requestFailure()
         else this.acknowledge()
       },
-      CHANNEL_OPEN_CONFIRMATION: (_, info) => at(info.recipient)?.opened(info.sender, info.window, info.packetSize),
-      CHANNEL_OPEN_FAILURE: (_, id, reason, text) => at(id)?.refused(reason, text),
+      CHANNEL_OPEN_CONFIRMATION: (_, info) => {
+        this.spoken()
+        at(info.recipient)?.opened(info.sender, info.window, info.packetSize)
+      },
+      CHANNEL_OPEN_FAILURE: (_, id, reason, text) => {
+        this.spoken()
+        at(id)?.refused(reason, text)
+      },
       CHANNEL_DATA: (_, id, data) => at(id)?.received(data, false),
       CHANNEL_EXTENDED_DATA: (_, id, data) => at(id)?.received(data, true),
       CHANNEL_WINDOW_ADJUST: (_, id, bytes) => at(id)?.adjust(bytes),

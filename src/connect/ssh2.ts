@@ -65,6 +65,8 @@ export interface Ssh2Options {
 
 /** ms for the server to say how a process ended that has closed its output. */
 const ENDING = 500
+/** ms for what serves a login to say its first word. Others wait for their turn meanwhile. */
+const FIRST_WORD = 1000
 
 /** Connects by ssh2. Errors come through `ready` and through the pipes of processes that were opened. */
 export function connectSsh2(options: Ssh2Options): Connection {
@@ -80,6 +82,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
   private readonly options: Ssh2Options
   private readonly clock: Clock
   private readonly became = deferred<void>()
+  private readonly served = deferred<void>()
   private readonly abort = abortController()
   private readonly algorithms: Required<SshAlgorithms>
   private session: SshSession | undefined
@@ -109,7 +112,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
     this.ready = this.became.promise
     this.ready.catch(() => {})
     const { turn } = options
-    if (turn !== undefined) this.ready.then(turn.done, turn.done)
+    if (turn !== undefined) void this.ready.then(() => withinTime(this.served.promise, this.clock, FIRST_WORD)).then(turn.done, turn.done)
     this.timer = new ConnectTimer(this.clock, options.timeout ?? 30_000, () => this.fail(timedOut(this.name, this.stage, this.options.timeout ?? 30_000)))
     options.signal?.addEventListener('abort', this.onAbort, { once: true })
     // The caller opens the first process in this same tick; what fails at once is still told later.
@@ -233,6 +236,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
       stage: (stage) => this.reach(stage),
       asking: () => this.asking(),
       authenticated: () => this.authenticated(),
+      served: () => this.served.resolve(),
       lost: (error, ahead) => this.lost(error, ahead),
     })
     this.session.start()
@@ -290,6 +294,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
     session?.close()
     for (const channel of [...this.processes]) channel.finish(reason)
     this.became.reject(reason)
+    this.served.resolve()
     if (wasOpen) for (const listener of this.listeners) listener(cause)
     // Two turns of the event loop: a socket that was still being made is closed by then.
     const settle = (): void => void setImmediate(() => setImmediate(() => this.gone_.resolve()))

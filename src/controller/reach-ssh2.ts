@@ -9,7 +9,7 @@ import { sshLogin } from './ssh-login.ts'
 
 /** Logs in to the host of a configuration by ssh2. `through`: where its SSH port is not reached from here. */
 export async function loginBySsh2(
-  config: SshConfig, options: ConnectOptions, context: ReachContext, through?: Pick<Ssh2Options, 'dial' | 'waits'>,
+  config: SshConfig, options: ConnectOptions, context: ReachContext, through?: Pick<Ssh2Options, 'dial' | 'turn' | 'waits'>,
 ): Promise<Connection> {
   const early = through === undefined ? dialNow(config, context) : undefined
   const needed = Promise.all([import('../connect/ssh2-client-side.ts'), sshLogin(config, options, context)])

@@ -13,15 +13,13 @@ export async function loginThrough(way: JumpWay, config: SshConfig, options: Con
   const turn = way.pace.turn(`${hostName}:${port}`)
   const dial = async (signal: AbortSignal): Promise<Pipe> => {
     try {
-      await turn.begin(signal)
       return await way.dial(hostName, port, signal)
     } catch (error) {
       throw isRametError(error) && !signal.aborted ? failedOnTheWay(error, way, context) : error
     }
   }
   try {
-    const connection = await loginBySsh2(config, options, context, { dial, waits: () => way.waits(hostName, port) })
-    connection.ready.then(turn.done, turn.done)
+    const connection = await loginBySsh2(config, options, context, { dial, turn, waits: () => way.waits(hostName, port) })
     context.unfinished(ended(connection).then(() => way.release()))
     return connection
   } catch (error) {
