@@ -39,7 +39,7 @@ export class Pipes {
   state: 'open' | 'none' | 'closed'
   private readonly waiting: number[] = []
   /** Pipes that come back, to be looked at when there is time. */
-  private readonly back: number[] = []
+  private readonly back: { end: number; unread: boolean }[] = []
   private readonly takers: { count: number; taker: Taker }[] = []
   private readonly shell: readonly string[]
   private maker: ChildProcess | undefined
@@ -67,10 +67,10 @@ export class Pipes {
     return openSync(pathOf(end), constants.O_RDONLY)
   }
 
-  /** Takes back a pipe that a command had. */
-  returned(end: number): void {
+  /** Takes back a pipe that a command had. `unread`: it may have ended before it had read all of it. */
+  returned(end: number, unread = false): void {
     // Not before the command's result has left.
-    if (this.back.push(end) === 1) setImmediate(() => this.collect())
+    if (this.back.push({ end, unread }) === 1) setImmediate(() => this.collect())
   }
 
   /** Takes back pipes that nobody had. */
@@ -87,8 +87,8 @@ export class Pipes {
   }
 
   private collect(): void {
-    for (const end of this.back.splice(0)) {
-      if (this.state === 'open' && this.waiting.length < WAITING && unread(end)) this.waiting.push(end)
+    for (const { end, unread } of this.back.splice(0)) {
+      if (this.state === 'open' && this.waiting.length < WAITING && nobodyReads(end) && (!unread || emptied(end))) this.waiting.push(end)
       else closeSync(end)
     }
     this.serve()
@@ -184,7 +184,8 @@ function adopted(name: string): number {
   const end = openSync(name, constants.O_WRONLY)
   try {
     if (!fstatSync(end).isFIFO()) throw new Error(`${name} is no pipe`)
-    empty(openSync(pathOf(end), constants.O_RDONLY | constants.O_NONBLOCK))
+    // The heredoc.
+    empty(end)
     return end
   } catch (error) {
     closeSync(end)
@@ -192,21 +193,32 @@ function adopted(name: string): number {
   }
 }
 
-/** Takes the heredoc out, and closes the descriptor. */
-function empty(fd: number): void {
+/** Takes out what is in the pipe. Throws when no descriptor is left. */
+function empty(end: number): void {
+  const fd = openSync(pathOf(end), constants.O_RDONLY | constants.O_NONBLOCK)
   try {
-    while (readSync(fd, Buffer.alloc(16), 0, 16, null) > 0);
+    const room = Buffer.alloc(1024)
+    while (readSync(fd, room, 0, room.length, null) > 0);
   } catch {
     // EAGAIN: there is nothing in it.
   }
   closeSync(fd)
 }
 
+function emptied(end: number): boolean {
+  try {
+    empty(end)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /**
  * Whether nobody has the end for reading: a job that opened /dev/stdout would read what a later command prints. (So would for a
  * moment the shell that made it, if it has not ended yet: then the pipe is lost, and another will be made.)
  */
-function unread(end: number): boolean {
+function nobodyReads(end: number): boolean {
   try {
     writeSync(end, '\n')
     return false

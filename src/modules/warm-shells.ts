@@ -178,7 +178,7 @@ class WaitingShell {
     process.removeAllListeners('exit')
     process.removeAllListeners('error')
     const { input, pipes } = this
-    if (input !== undefined) process.once('exit', () => pipes.returned(input))
+    if (input !== undefined) process.once('exit', () => pipes.returned(input, true))
     this.keep(true)
     return { ...this.child, stdin: undefined }
   }

@@ -233,6 +233,23 @@ describe('waiting shells', () => {
     expect(await runCommand(lane, 'echo well', {}, context)).toMatchObject({ stdout: 'well\n', exitCode: 0 })
   })
 
+  test('one that is killed before it has read its command leaves nothing of it to a later one', async () => {
+    const lane = newLane()
+    await runCommand(lane, 'true', {}, context)
+    await until(() => lane.host.groups.size === 2)
+    const waiting = [...lane.host.groups]
+    for (const pid of waiting) process.kill(pid, 'SIGSTOP')
+    await until(() => waiting.every((pid) => /^State:\tT/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))))
+    const unread = runCommand(lane, 'echo stale', {}, context)
+    await turns()
+    for (const pid of waiting) process.kill(pid, 'SIGKILL')
+    expect(await unread).toMatchObject({ stdout: '', signal: 'SIGKILL' })
+    await turns()
+    // By threes and twos all pipes are used that wait, the last one, too.
+    const results = await Promise.all(Array.from({ length: 24 }, (_, i) => textOf(lane, 'cat; echo mine', i % 2 === 0 ? { stdin: '' } : { cwd: '/' })))
+    expect(results.map(({ stdout, stderr }) => stdout + stderr)).toEqual(results.map(() => 'mine\n'))
+  })
+
   /** A process table that ends at once whatever is started, and says how much that was. */
   function killing(state: ProcessTable['state']): { table: ProcessTable; started: number[] } {
     const started: number[] = []
