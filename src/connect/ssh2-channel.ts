@@ -75,6 +75,7 @@ export class SshChannel implements Pipe, RemoteProcess {
   private readonly outgoing = new Outgoing()
   private readonly incoming: Incoming
   private full = false
+  private writing = false
   private eof: 'no' | 'wanted' | 'sent' = 'no'
   private unwanted = false
   private remoteEnded = false
@@ -100,13 +101,16 @@ export class SshChannel implements Pipe, RemoteProcess {
     if (this.state === 'closed' || this.unwanted || this.eof !== 'no' || bytes.length === 0) return
     const { outgoing } = this
     this.bytesOut += bytes.length
+    this.writing = true
     if (outgoing.queued === 0 && bytes.length <= outgoing.packet && bytes.length <= outgoing.room && this.mayWrite()) {
       outgoing.pass(bytes, this.send)
     } else {
       outgoing.add(bytes)
       this.pump()
     }
-    if (!this.full && this.pending > PIPE_LOW_WATER) this.full = true
+    this.writing = false
+    if (this.pending > PIPE_LOW_WATER) this.full = true
+    else if (this.full) process.nextTick(() => this.wireDrained())
   }
 
   end(): void {
@@ -144,7 +148,7 @@ export class SshChannel implements Pipe, RemoteProcess {
 
   /** The operating system took something. */
   wireDrained(): void {
-    if (!this.full || this.pending >= PIPE_LOW_WATER) return
+    if (!this.full || this.writing || this.pending >= PIPE_LOW_WATER) return
     this.full = false
     if (!this.told) this.sink?.drain()
   }

@@ -69,7 +69,7 @@ export class ChannelPipe implements Pipe {
     if (this.unsentBytes === 0) process.nextTick(() => this.flush())
     this.unsent.push(bytes)
     this.unsentBytes += bytes.length
-    if (this.unsentBytes >= FLUSH_AT) this.flush()
+    if (this.unsentBytes >= FLUSH_AT) this.flushNow()
     if (this.pending > PIPE_LOW_WATER) this.full = true
   }
 
@@ -156,6 +156,15 @@ export class ChannelPipe implements Pipe {
     this.channel = undefined
     this.became.reject(cause ?? new RametError('connect-failed', 'the connection ended before it was there', { stage: 'tcp', outcome: 'not-sent', hint: 'Try again.' }))
     process.nextTick(() => this.deliver())
+  }
+
+  /** From within write(), where nobody is told that there is room again: he hears of it in the next tick. */
+  private flushNow(): void {
+    const { full } = this
+    this.full = false
+    this.flush()
+    this.full = full && this.state !== 'over'
+    if (this.full && this.pending < PIPE_LOW_WATER) process.nextTick(() => this.drained())
   }
 
   private flush(): void {

@@ -65,6 +65,8 @@ export class Link {
   private start = 0
   private at = 0
   private scheduled = false
+  /** The pipe is being given bytes: what it says meanwhile must not send more, which would pass what stands behind them. */
+  private writing = false
   /** What waits leaves, and then our end of the pipe ends. */
   private readonly queue = new SendQueue()
   private cancelTimer: (() => void) | undefined
@@ -273,11 +275,13 @@ export class Link {
     const bytes = this.slab.subarray(this.start, this.at)
     this.start = this.at
     this.bytesOut += bytes.length
+    this.writing = true
     this.pipe.write(bytes)
+    this.writing = false
   }
 
   private flush(): void {
-    if (this.state === 'closed') return
+    if (this.state === 'closed' || this.writing) return
     do {
       while (this.queue.bytes > 0 && this.pipe.pending + this.at - this.start <= LEAD) {
         const next = this.queue.shift()

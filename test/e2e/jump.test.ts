@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomFillSync } from 'node:crypto'
 import { once } from 'node:events'
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -77,6 +78,13 @@ describe.skipIf(!haveSshd)('jump: TCP through machines that are not trusted', ()
     expect(await context.exec('echo "$((6 * 7))"')).toMatchObject({ stdout: '42\n', exitCode: 0 })
     if (context.runtime === 'node') expect(await context.call((a: number) => a + 1, 41)).toBe(42)
   }
+  /** No two pieces are alike: what changes places shows, too. */
+  const echoes = async (context: Context, size: number): Promise<void> => {
+    const big = randomFillSync(Buffer.alloc(size))
+    const echoed = await context.exec('cat', { stdin: big, encoding: 'buffer' })
+    expect({ ...echoed, stdout: echoed.stdout.length, output: undefined }).toMatchObject({ exitCode: 0, signal: null, truncated: false, stdout: big.length })
+    expect(echoed.stdout.equals(big)).toBe(true)
+  }
   const host = (name: string, server: TestServer, ...more: string[]): string[] =>
     [`Host ${name}`, '  HostName 127.0.0.1', `  Port ${server.port}`, `  User ${server.user}`, ...more.map((line) => `  ${line}`)]
   const config = (...entries: string[]): string => file([...entries, `Host *`, `  IdentityFile ${gate.keyFile}`, '  IdentitiesOnly yes',
@@ -107,7 +115,7 @@ describe.skipIf(!haveSshd)('jump: TCP through machines that are not trusted', ()
       const context = await ramet.connect(targetOf(web), login({ jump: targetOf(gate), runtime: 'raw' }))
       expect(context.runtime).toBe('raw')
       await works(context)
-      expect((await context.exec('cat', { stdin: 'x'.repeat(3_000_000) })).stdout.length).toBe(3_000_000)
+      await echoes(context, 3_000_000)
     })
 
     test('thirty targets at once share one connection to the bastion, which ends with the last', async () => {
@@ -447,10 +455,7 @@ describe.skipIf(!haveSshd)('jump: TCP through machines that are not trusted', ()
       const target = await ramet.connect(targetOf(web), login({ jump: hop, fresh: true }))
       await works(target)
       expect(target.path).toHaveLength(1)
-      const big = Buffer.alloc(6_000_000, 'y')
-      const echoed = await target.exec('cat', { stdin: big, encoding: 'buffer' })
-      expect({ ...echoed, stdout: echoed.stdout.length, output: undefined }).toMatchObject({ exitCode: 0, signal: null, truncated: false, stdout: big.length })
-      expect(echoed.stdout.equals(big)).toBe(true)
+      await echoes(target, 6_000_000)
       const port = await freePort()
       const error = await failure(ramet.connect(`x@127.0.0.1:${port}`, login({ jump: hop })))
       expect(error).toMatchObject({ code: 'connect-refused', stage: 'tcp', outcome: 'not-sent', path: [`x@127.0.0.1:${port}`] })
@@ -458,6 +463,13 @@ describe.skipIf(!haveSshd)('jump: TCP through machines that are not trusted', ()
       expect(await failure(ramet.connect('no-such-host.invalid', login({ jump: hop })))).toMatchObject({ code: 'resolve-failed' })
       await target.close()
     }, 30_000)
+
+    test('much at once, each way, and every byte in its place', async () => {
+      const hop = await ramet.connect('local:')
+      const targets = await Promise.all([1, 2, 3].map(() => ramet.connect(targetOf(web), login({ jump: hop, fresh: true }))))
+      for (let round = 0; round < 2; round++) await Promise.all(targets.map((target) => echoes(target, 6_000_000)))
+      expect(targets.map(({ state }) => state)).toEqual(['connected', 'connected', 'connected'])
+    }, 60_000)
 
     test('below a hop', async () => {
       const hop = await ramet.connect('local:')

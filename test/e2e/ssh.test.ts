@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto'
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -287,7 +288,7 @@ describe.skipIf(!haveSshd)('SSH as people have it', () => {
     test('carries everything that the other one does', async () => {
       const context = await ramet.connect(targetOf(server), { ...loginTo(server), transport: 'openssh' })
       expect([context.runtime, context.info?.platform]).toEqual(['node', 'linux'])
-      const bytes = Buffer.alloc(2_000_000, 5)
+      const bytes = randomFillSync(Buffer.alloc(2_000_000))
       expect((await context.exec('cat', { stdin: bytes, encoding: 'buffer' })).stdout.equals(bytes)).toBe(true)
       expect(await context.call((sent: Uint8Array) => sent.length, bytes)).toBe(bytes.length)
       expect(ramet.stats().links[0]).toMatchObject({ transport: 'openssh' })

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { decode, encode } from '../../src/router/codec.ts'
 import { encodeFrame, type Frame, FrameReader } from '../../src/router/frame.ts'
+import { Link } from '../../src/router/link.ts'
+import type { Pipe, PipeSink } from '../../src/router/pipe.ts'
 import { OPEN_KIND, REASON, TYPE } from '../../src/router/protocol.ts'
 import { memoryPipe } from '../helpers/memory-pipe.ts'
 import { CHILD, Pair } from '../helpers/pair.ts'
-import { settle } from '../helpers/test-clock.ts'
+import { settle, TestClock } from '../helpers/test-clock.ts'
 
 function framesOf(written: Uint8Array[]): Frame[] {
   const frames: Frame[] = []
@@ -60,6 +62,37 @@ describe('a link', () => {
     pair.rootPipe.release()
     await settle()
     expect(framesOf(pair.rootPipe.written).map(({ type }) => type)).toEqual([2, 2, 2, 2, 2, TYPE.END])
+  })
+
+  it('keeps the order of a channel though its pipe says within write() that there is room again', async () => {
+    let sink: PipeSink | undefined
+    const written: Uint8Array[] = []
+    let pending = 0
+    const pipe: Pipe = {
+      get pending() {
+        return pending
+      },
+      start: (to) => void (sink = to),
+      write: (bytes) => {
+        written.push(bytes.slice())
+        if (pending > 0) return
+        sink?.drain()
+      },
+      pause() {}, resume() {}, end() {}, close() {},
+    }
+    const link = new Link(pipe, { received() {}, lost() {}, overflow() {} }, { clock: new TestClock(), path: ['web1'] })
+    link.open()
+    // Nothing leaves at first; then everything does, in many writes.
+    pending = 1_000_000
+    for (let i = 0; i < 40; i++) link.send(TYPE.DATA, 0, 0, CHILD, 1, 7, new Uint8Array(20_000).fill(i))
+    link.send(TYPE.END, 0, 0, CHILD, 1, 7, new Uint8Array(0))
+    await settle()
+    pending = 0
+    sink?.drain()
+    await settle()
+    const frames = framesOf(written)
+    expect(frames.map(({ type, payload }) => (type === TYPE.DATA ? payload[0] : type))).toEqual([...Array.from({ length: 40 }, (_, i) => i), TYPE.END])
+    expect(written.length).toBeGreaterThan(5)
   })
 
   it('gives up the channel with most bytes when its queue is full, by name, and no other', async () => {
