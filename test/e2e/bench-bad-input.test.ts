@@ -1,33 +1,22 @@
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { BenchLab, valueOf } from '../helpers/bench-lab.ts'
+import { BenchLab, CONTENDERS, valueOf } from '../helpers/bench-lab.ts'
 import { childrenOf } from '../helpers/e2e-lab.ts'
-import { descendants, freePort, haveSshd, makeKey, startSshd, type TestServer } from '../helpers/sshd.ts'
+import { descendants, freePort, haveSshd, makeKey, startSshd } from '../helpers/sshd.ts'
 import { alive } from '../helpers/tree-lab.ts'
-
-const CONTENDERS = ['ssh', 'ssh-pinned', 'ssh-master', 'ssh2', 'ramet-raw', 'ramet-cold', 'ramet-warm']
 
 describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stopped', () => {
   let lab: BenchLab
-  let place: string
-  let temporary: string
-  let server: TestServer
-  let start: BenchLab['run']
-  let to: BenchLab['to']
 
   beforeAll(async () => {
     lab = await BenchLab.start()
-    ;({ place, temporary, server, run: start, to } = lab)
   }, 60_000)
   afterAll(() => lab?.stop())
-  afterEach(async () => {
-    await expect.poll(() => childrenOf(server.pid), { timeout: 10_000 }).toEqual([])
-    expect(readdirSync(temporary)).toEqual([])
-  })
+  afterEach(() => lab.expectNothingLeft())
 
   test('without an ssh client the others are measured, and those that need one are named', async () => {
-    const { code, stdout, stderr } = await start([...to(), '--calls', '3'], { PATH: '/nowhere' }).ended
+    const { code, stdout, stderr } = await lab.run([...lab.to(), '--calls', '3'], { PATH: '/nowhere' }).ended
     expect(code, stderr).toBe(0)
     expect(stdout.match(/^Left out: ssh.*: there is no ssh client on this machine$/gm)).toHaveLength(3)
     expect(stdout.match(/^(ssh2|ramet, (raw|cold|warm)) +[\d.]+ (us|ms|s)/gm)).toHaveLength(8)
@@ -35,7 +24,7 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
   }, 60_000)
 
   test('^C shows what was measured by then, ends with 130, and leaves no process, session or file', async () => {
-    const { child, ended, says, interrupt } = start([...to(), '--calls', '500'])
+    const { child, ended, says, interrupt } = lab.run([...lab.to(), '--calls', '500'])
     await says('This takes about')
     await expect.poll(() => childrenOf(child.pid!).length).toBeGreaterThan(0)
     const children = childrenOf(child.pid!)
@@ -47,7 +36,7 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
   }, 60_000)
 
   test('^C before anything is measured says so, and a second one leaves at once', async () => {
-    const { ended, says, interrupt } = start([...to(), '--calls', '500'])
+    const { ended, says, interrupt } = lab.run([...lab.to(), '--calls', '500'])
     await says('Nothing is installed there')
     interrupt()
     interrupt()
@@ -56,10 +45,10 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
   }, 60_000)
 
   test('a signal to it alone, behind a hop, ends what its ssh started to get there', async () => {
-    await using inner = await startSshd({ config: [`AuthorizedKeysFile ${join(server.dir, 'authorized_keys')}`] })
-    const known = join(place, 'known-to-inner')
-    writeFileSync(known, [server, inner].map(({ knownHosts }) => readFileSync(knownHosts, 'utf8')).join(''))
-    const { child, ended, says } = start([...to({ ...inner, keyFile: server.keyFile, knownHosts: known }), '--via', `${server.user}@${server.host}:${server.port}`, '--calls', '500'])
+    await using inner = await startSshd({ config: [`AuthorizedKeysFile ${join(lab.server.dir, 'authorized_keys')}`] })
+    const known = join(lab.place, 'known-to-inner')
+    writeFileSync(known, [lab.server, inner].map(({ knownHosts }) => readFileSync(knownHosts, 'utf8')).join(''))
+    const { child, ended, says } = lab.run([...lab.to({ ...inner, keyFile: lab.server.keyFile, knownHosts: known }), '--via', `${lab.server.user}@${lab.server.host}:${lab.server.port}`, '--calls', '500'])
     await says('This takes about')
     let started: number[] = []
     await expect.poll(() => (started = descendants(child.pid!)).length, { timeout: 10_000 }).toBeGreaterThan(2)
@@ -69,9 +58,9 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
   }, 60_000)
 
   test('^C while it counts shows all that was timed, and leaves nothing', async () => {
-    const { ended, interrupt } = start([...to(), '--calls', '2', '--format', 'json'])
+    const { ended, interrupt } = lab.run([...lab.to(), '--calls', '2', '--format', 'json'])
     // Its second shared connection is the one that is counted.
-    await expect.poll(() => readdirSync(temporary).some((name) => existsSync(join(temporary, name, 's2'))), { timeout: 50_000 }).toBe(true)
+    await expect.poll(() => readdirSync(lab.temporary).some((name) => existsSync(join(lab.temporary, name, 's2'))), { timeout: 50_000 }).toBe(true)
     interrupt()
     const { code, stdout } = await ended
     expect(code).toBe(130)
@@ -82,7 +71,7 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
 
   test('^C while the first login hangs says that nothing was measured, and leaves nothing', async () => {
     await using hanging = await startSshd({ bashrc: 'while :; do sleep 0.1; kill -0 $PPID || exit; done\n' })
-    const { child, ended, interrupt } = start([...to(hanging), '--calls', '2'])
+    const { child, ended, interrupt } = lab.run([...lab.to(hanging), '--calls', '2'])
     await expect.poll(() => childrenOf(hanging.pid).length, { timeout: 10_000 }).toBeGreaterThan(0)
     const children = childrenOf(child.pid!)
     interrupt()
@@ -95,7 +84,7 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
   test('a target that goes away in the middle: what was measured is shown, failures are named', async () => {
     const mortal = await startSshd()
     try {
-      const { ended, says } = start([...to(mortal), '--calls', '300', '--format', 'json'])
+      const { ended, says } = lab.run([...lab.to(mortal), '--calls', '300', '--format', 'json'])
       await says('This takes about')
       await mortal.stop()
       const { code, stdout } = await ended
@@ -108,18 +97,18 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
   }, 60_000)
 
   test('when it is killed the shared connection ends too', async () => {
-    const { child, ended, says } = start([...to(), '--calls', '500'])
+    const { child, ended, says } = lab.run([...lab.to(), '--calls', '500'])
     await says('This takes about')
     child.kill('SIGKILL')
     await ended
-    await expect.poll(() => childrenOf(server.pid), { timeout: 10_000 }).toEqual([])
+    await expect.poll(() => childrenOf(lab.server.pid), { timeout: 10_000 }).toEqual([])
     // Nobody was left to remove it.
-    for (const name of readdirSync(temporary)) rmSync(join(temporary, name), { recursive: true })
+    for (const name of readdirSync(lab.temporary)) rmSync(join(lab.temporary, name), { recursive: true })
   }, 60_000)
 
   test('a host that can not be reached is an error that says so', async () => {
     const port = await freePort()
-    const { code, stdout, stderr } = await start(to({ ...server, port })).ended
+    const { code, stdout, stderr } = await lab.run(lab.to({ ...lab.server, port })).ended
     expect([code, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(/^ramet: connect-refused at stage tcp: .*nothing listens at 127\.0\.0\.1 port \d+$/m)
     expect(stderr).toMatch(/^hint: /m)
@@ -127,7 +116,7 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
 
   test('a server that allows one session per connection has no ControlMaster for calls, and that is named', async () => {
     await using narrow = await startSshd({ config: ['MaxSessions 1'] })
-    const { code, stdout, stderr } = await start([...to(narrow), '--calls', '2', '--format', 'json']).ended
+    const { code, stdout, stderr } = await lab.run([...lab.to(narrow), '--calls', '2', '--format', 'json']).ended
     expect(code, stderr).toBe(0)
     const { results, left_out: leftOut } = valueOf(stdout)
     const master = leftOut.filter(({ contender }) => contender === 'ssh-master')
@@ -137,14 +126,14 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
   }, 60_000)
 
   test('an ssh client that can not share connections, and a folder whose name is too long for a socket, cost the ControlMaster alone', async () => {
-    const bin = join(place, 'bin')
+    const bin = join(lab.place, 'bin')
     mkdirSync(bin)
     const ssh = (process.env['PATH'] ?? '').split(':').map((dir) => join(dir, 'ssh')).find((file) => existsSync(file))!
     writeFileSync(join(bin, 'ssh'), `#!/bin/sh\ncase "$*" in *ControlMaster=yes*) echo "muxclient: not on this system" >&2; exit 255;; esac\nexec ${ssh} "$@"\n`, { mode: 0o755 })
-    const long = join(temporary, 'x'.repeat(90))
+    const long = join(lab.temporary, 'x'.repeat(90))
     mkdirSync(long)
     for (const [env, reason] of [[{ PATH: `${bin}:${process.env['PATH']}` }, /muxclient: not on this system/], [{ TMPDIR: long }, /the path of its socket would be too long/]] as const) {
-      const { code, stdout, stderr } = await start([...to(), '--calls', '1', '--max-time', '15', '--format', 'json'], env).ended
+      const { code, stdout, stderr } = await lab.run([...lab.to(), '--calls', '1', '--max-time', '15', '--format', 'json'], env).ended
       expect(code, stderr).toBe(0)
       const { results, left_out: leftOut } = valueOf(stdout)
       expect(leftOut.map(({ contender, kinds }) => [contender, kinds])).toEqual([['ssh-master', ['command', 'function']]])
@@ -156,14 +145,14 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
   }, 60_000)
 
   test('a target without Node: commands are measured, and every function is named as left out', async () => {
-    const bin = join(server.dir, 'bin')
+    const bin = join(lab.server.dir, 'bin')
     mkdirSync(bin)
     for (const name of ['sh', 'bash', 'cat', 'sleep', 'ps']) {
       const file = (process.env['PATH'] ?? '').split(':').map((dir) => join(dir, name)).find((path) => existsSync(path))
       if (file !== undefined) symlinkSync(file, join(bin, name))
     }
     await using bare = await startSshd({ bashrc: `PATH=${bin}\n` })
-    const { code, stdout, stderr } = await start([...to(bare), '--calls', '1', '--node', '/nowhere/node', '--max-time', '30', '--format', 'json']).ended
+    const { code, stdout, stderr } = await lab.run([...lab.to(bare), '--calls', '1', '--node', '/nowhere/node', '--max-time', '30', '--format', 'json']).ended
     expect(code, stderr).toBe(0)
     const { results, left_out: leftOut } = valueOf(stdout)
     expect(results.map(({ contender, kind }) => `${contender} ${kind}`)).toEqual(['ssh', 'ssh-pinned', 'ssh-master', 'ssh2', 'ramet-raw'].map((id) => `${id} command`))
@@ -174,9 +163,9 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
   }, 60_000)
 
   test('a key with a passphrase, and nobody who could be asked', async () => {
-    const secret = makeKey(place, 'secret', 'ed25519', 'open sesame')
-    appendFileSync(join(server.dir, 'authorized_keys'), readFileSync(`${secret}.pub`))
-    const { code, stdout, stderr } = await start(to({ ...server, keyFile: secret })).ended
+    const secret = makeKey(lab.place, 'secret', 'ed25519', 'open sesame')
+    appendFileSync(join(lab.server.dir, 'authorized_keys'), readFileSync(`${secret}.pub`))
+    const { code, stdout, stderr } = await lab.run(lab.to({ ...lab.server, keyFile: secret })).ended
     expect([code, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(/^ramet: prompt-needed at stage auth: .*the key \S+\/secret needs a passphrase, and nobody can be asked$/m)
   })
@@ -192,7 +181,7 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
     [['-c', '0'], /--concurrency is a whole number from 1/],
     [['--calls', '0'], /--calls is a whole number from 1/],
   ])('%j is wrong usage, and nothing is contacted', async (argv, said) => {
-    const { code, stderr } = await start(argv).ended
+    const { code, stderr } = await lab.run(argv).ended
     expect(code).toBe(1)
     expect(stderr).toMatch(said)
   })

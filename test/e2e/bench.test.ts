@@ -1,33 +1,21 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { BenchLab, valueOf, type Result } from '../helpers/bench-lab.ts'
-import { childrenOf } from '../helpers/e2e-lab.ts'
-import { haveSshd, startSshd, type TestServer } from '../helpers/sshd.ts'
-
-const CONTENDERS = ['ssh', 'ssh-pinned', 'ssh-master', 'ssh2', 'ramet-raw', 'ramet-cold', 'ramet-warm']
+import { BenchLab, CONTENDERS, valueOf, type Result } from '../helpers/bench-lab.ts'
+import { haveSshd, startSshd } from '../helpers/sshd.ts'
 
 describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => {
   let lab: BenchLab
-  let place: string
-  let temporary: string
-  let server: TestServer
-  let start: BenchLab['run']
-  let to: BenchLab['to']
 
   beforeAll(async () => {
     lab = await BenchLab.start()
-    ;({ place, temporary, server, run: start, to } = lab)
   }, 60_000)
   afterAll(() => lab?.stop())
-  afterEach(async () => {
-    await expect.poll(() => childrenOf(server.pid), { timeout: 10_000 }).toEqual([])
-    expect(readdirSync(temporary)).toEqual([])
-  })
+  afterEach(() => lab.expectNothingLeft())
 
   test('measures every contender with a command and a function, counts what they send, and draws them', async () => {
-    const picture = join(place, 'bench.svg')
-    const { code, stdout, stderr } = await start([...to(), '--calls', '3', '--format', 'json', '--svg', picture]).ended
+    const picture = join(lab.place, 'bench.svg')
+    const { code, stdout, stderr } = await lab.run([...lab.to(), '--calls', '3', '--format', 'json', '--svg', picture]).ended
     expect(code, stderr).toBe(0)
     expect(stderr).toMatch(/7 ways, 3 calls of each kind by each, 1 at once, in turn in 3 rounds; at most 1 min 0 s\n/)
     expect(stderr).toMatch(/This takes about \d/)
@@ -51,13 +39,13 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     expect(rtt.ping).toBeGreaterThan(0)
     const drawn = readFileSync(picture, 'utf8')
     expect(drawn.match(/<rect [^>]*class="(?:ours|other)"/g)).toHaveLength(14)
-    expect(drawn).not.toContain(server.host)
+    expect(drawn).not.toContain(lab.server.host)
     expect(drawn).not.toMatch(/<script|href=|url\(/)
   }, 60_000)
 
   test('keeps within --max-time, and says what that cost', async () => {
     const from = performance.now()
-    const { code, stdout, stderr } = await start([...to(), '--calls', '2000', '--max-time', '10', '--format', 'json']).ended
+    const { code, stdout, stderr } = await lab.run([...lab.to(), '--calls', '2000', '--max-time', '10', '--format', 'json']).ended
     expect(code, stderr).toBe(0)
     expect(performance.now() - from).toBeLessThan(25_000)
     const { results, notes, ending } = valueOf(stdout)
@@ -66,11 +54,11 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
   }, 60_000)
 
   test('behind a hop ssh takes -J and ssh2 the same way, and what passes as far as the hop is counted', async () => {
-    await using inner = await startSshd({ config: [`AuthorizedKeysFile ${join(server.dir, 'authorized_keys')}`] })
-    const known = join(place, 'known')
-    writeFileSync(known, [server, inner].map(({ knownHosts }) => readFileSync(knownHosts, 'utf8')).join(''))
-    const { code, stdout, stderr } = await start([
-      ...to({ ...inner, keyFile: server.keyFile, knownHosts: known }), '--via', `${server.user}@${server.host}:${server.port}`, '--calls', '2', '--format', 'json',
+    await using inner = await startSshd({ config: [`AuthorizedKeysFile ${join(lab.server.dir, 'authorized_keys')}`] })
+    const known = join(lab.place, 'known')
+    writeFileSync(known, [lab.server, inner].map(({ knownHosts }) => readFileSync(knownHosts, 'utf8')).join(''))
+    const { code, stdout, stderr } = await lab.run([
+      ...lab.to({ ...inner, keyFile: lab.server.keyFile, knownHosts: known }), '--via', `${lab.server.user}@${lab.server.host}:${lab.server.port}`, '--calls', '2', '--format', 'json',
     ]).ended
     expect(code, stderr).toBe(0)
     const value = valueOf(stdout)
@@ -87,23 +75,23 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
   }, 120_000)
 
   test('a configuration that asks for a ProxyCommand and a shared connection of its own', async () => {
-    const config = join(place, 'config')
-    const tunnel = `const s=require('net').connect(${server.port},'127.0.0.1');process.stdin.pipe(s);s.pipe(process.stdout)`
+    const config = join(lab.place, 'config')
+    const tunnel = `const s=require('net').connect(${lab.server.port},'127.0.0.1');process.stdin.pipe(s);s.pipe(process.stdout)`
     writeFileSync(config, [
-      'Host web', `  HostName ${server.host}`, `  Port ${server.port}`, `  User ${server.user}`, `  IdentityFile ${server.keyFile}`, `  UserKnownHostsFile ${server.knownHosts}`,
-      `  ProxyCommand ${process.execPath} -e "${tunnel}"`, '  ControlMaster auto', `  ControlPath ${join(place, 'shared')}`, '  ControlPersist 60', '',
+      'Host web', `  HostName ${lab.server.host}`, `  Port ${lab.server.port}`, `  User ${lab.server.user}`, `  IdentityFile ${lab.server.keyFile}`, `  UserKnownHostsFile ${lab.server.knownHosts}`,
+      `  ProxyCommand ${process.execPath} -e "${tunnel}"`, '  ControlMaster auto', `  ControlPath ${join(lab.place, 'shared')}`, '  ControlPersist 60', '',
     ].join('\n'))
-    const { code, stdout, stderr } = await start(['-t', 'web', '--ssh-config', config, '--calls', '2', '--format', 'json']).ended
+    const { code, stdout, stderr } = await lab.run(['-t', 'web', '--ssh-config', config, '--calls', '2', '--format', 'json']).ended
     expect(code, stderr).toBe(0)
     const value = valueOf(stdout)
     expect(value.left_out.map(({ contender, reason }) => [contender, reason])).toEqual([['ssh2', 'the configuration asks for proxycommand']])
     expect(value.not_counted).toBe('the configuration asks for proxycommand')
     expect(value.results).toHaveLength(12)
-    expect(existsSync(join(place, 'shared'))).toBe(false)
+    expect(existsSync(join(lab.place, 'shared'))).toBe(false)
   }, 60_000)
 
   test('without a target it measures on a server of its own, which is gone afterwards', async () => {
-    const { code, stdout, stderr } = await start(['--calls', '2', '-c', '2', '--payload', '5000']).ended
+    const { code, stdout, stderr } = await lab.run(['--calls', '2', '-c', '2', '--payload', '5000']).ended
     expect(code, stderr).toBe(0)
     expect(stdout).toMatch(/^A shell command on a server of its own on this machine, 2 calls in 1 round, 2 at once:$/m)
     expect(stderr).toMatch(/cat, 5000 bytes there and back/)

@@ -1,28 +1,16 @@
 import { setInterval } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { controllerProcesses, type ControllerProcesses } from '../helpers/controller-process.ts'
-import { loginTo, quietController, targetOf } from '../helpers/e2e-lab.ts'
-import { haveSshd, startSshd, type TestServer } from '../helpers/sshd.ts'
+import { quietController } from '../helpers/e2e-lab.ts'
+import { haveSshd } from '../helpers/sshd.ts'
+import { WaysLab } from '../helpers/ways-lab.ts'
 
-let processes: ControllerProcesses
-let server: TestServer | undefined
+let lab: WaysLab
 
 beforeAll(async () => {
-  processes = await controllerProcesses()
-  if (haveSshd) server = await startSshd()
+  lab = await WaysLab.start()
 })
 
-afterAll(async () => {
-  processes[Symbol.dispose]()
-  await server?.stop()
-})
-
-/** How a controller process reaches a target. */
-function way(transport: 'local' | 'ssh2' | 'openssh'): { target: string; options: Record<string, unknown> } {
-  if (transport === 'local') return { target: 'local:', options: {} }
-  if (server === undefined) throw new Error('no sshd')
-  return { target: targetOf(server), options: { ...loginTo(server), transport } }
-}
+afterAll(() => lab.stop())
 
 // Each has processes of its own, and most of each is waiting: at once they take as long as the longest.
 describe.concurrent('nothing dies of being busy', () => {
@@ -51,10 +39,10 @@ describe.concurrent('nothing dies of being busy', () => {
   }, 90_000)
 
   test.each((['local', 'ssh2', 'openssh'] as const).filter((name) => name === 'local' || haveSshd))('over %s a command goes on while the controller itself stands still', async (transport) => {
-    const { target, options } = way(transport)
+    const { target, options } = lab.way(transport)
     // 15 s × 4 by default, and 20 s of standing still: the same proportion, and twice over.
     const [each, block] = process.env['CI'] === undefined ? [600, 1800] : [15_000, 20_000]
-    const running = processes.start(`
+    const running = lab.processes.start(`
       const warnings = []
       const logger = pino({}, { write: (line) => warnings.push(JSON.parse(line).msg) })
       const controller = new ramet.Controller({ logger })
@@ -75,7 +63,7 @@ describe.concurrent('nothing dies of being busy', () => {
   test('a controller that stands still for longer than a whole limit is not wrong about its targets, with any count', async () => {
     // An answer has to come within one limit, on a machine that does a lot beside this.
     const limit = process.env['CI'] === undefined ? 100 : 300
-    const running = processes.start(`
+    const running = lab.processes.start(`
       const controller = new ramet.Controller({ logger: quiet })
       // Only the controller watches with this short limit: the target's own would be over.
       const context = await controller.connect('local:', { keepalive: { interval: 60_000, count: 1 } })

@@ -1,11 +1,10 @@
-import { execFile, spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { buildCli } from '../helpers/built-cli.ts'
 import { childrenOf } from '../helpers/e2e-lab.ts'
-import { root } from '../helpers/source-tree.ts'
 import { freePort, haveSshd, startSshd, type TestServer } from '../helpers/sshd.ts'
 
 interface Ended {
@@ -34,14 +33,7 @@ describe.skipIf(!haveSshd)('the command on a tree: a real sshd as bastion, shell
 
   beforeAll(async () => {
     place = mkdtempSync(join(tmpdir(), 'ramet-tree-'))
-    const dist = `${place}/dist/`
-    mkdirSync(dist)
-    const build = `import { buildLibrary } from './build/library.mjs'; await buildLibrary(process.argv[1])`
-    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', build, dist], { cwd: root })
-    for (const name of ['stub.br', 'modules']) cpSync(join(root, 'dist', name), join(dist, name), { recursive: true })
-    cpSync(join(root, 'package.json'), join(place, 'package.json'))
-    symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
-    cli = `${dist}cli.js`
+    cli = await buildCli(place)
     server = await startSshd()
     hop = `${server.user}@127.0.0.1:${server.port}`
     const known = join(place, 'known_hosts')

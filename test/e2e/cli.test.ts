@@ -1,12 +1,12 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { buildCli } from '../helpers/built-cli.ts'
 import { childrenOf } from '../helpers/e2e-lab.ts'
 import { freePort, haveSshd, startSshd, type TestServer } from '../helpers/sshd.ts'
-import { root } from '../helpers/source-tree.ts'
 
 interface Ended {
   code: number | null
@@ -39,15 +39,7 @@ describe.skipIf(!haveSshd)('the command, as it is built, on a real sshd with thr
 
   beforeAll(async () => {
     place = mkdtempSync(join(tmpdir(), 'ramet-cli-'))
-    const dist = `${place}/dist/`
-    mkdirSync(dist)
-    // As an installed package lies: its own files, its dependencies above it.
-    const build = `import { buildLibrary } from './build/library.mjs'; await buildLibrary(process.argv[1])`
-    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', build, dist], { cwd: root })
-    for (const name of ['stub.br', 'modules']) cpSync(join(root, 'dist', name), join(dist, name), { recursive: true })
-    cpSync(join(root, 'package.json'), join(place, 'package.json'))
-    symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
-    cli = `${dist}cli.js`
+    cli = await buildCli(place)
 
     server = await startSshd({ config: hosts.slice(1).map((host) => `ListenAddress ${host}`) })
     const known = join(place, 'known_hosts')

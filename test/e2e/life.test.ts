@@ -1,30 +1,18 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Controller } from '../../src/controller/index.ts'
-import { controllerProcesses, type ControllerProcesses, processesOf } from '../helpers/controller-process.ts'
+import { processesOf } from '../helpers/controller-process.ts'
 import { failure, loginTo, quietController, records, targetOf } from '../helpers/e2e-lab.ts'
-import { haveSshd, startSshd, type TestServer } from '../helpers/sshd.ts'
+import { haveSshd } from '../helpers/sshd.ts'
+import { WaysLab } from '../helpers/ways-lab.ts'
 
-let processes: ControllerProcesses
-let server: TestServer | undefined
+let lab: WaysLab
 
 beforeAll(async () => {
-  processes = await controllerProcesses()
-  if (haveSshd) server = await startSshd()
+  lab = await WaysLab.start()
 })
 
-afterAll(async () => {
-  processes[Symbol.dispose]()
-  await server?.stop()
-})
-
-/** How a controller process reaches a target, and the home that marks what runs there. */
-function way(transport: 'local' | 'ssh2' | 'openssh'): { target: string; options: Record<string, unknown>; home: string } {
-  if (transport === 'local') return { target: 'local:', options: {}, home: processes.home }
-  if (server === undefined) throw new Error('no sshd')
-  return { target: targetOf(server), options: { ...loginTo(server), transport }, home: join(server.dir, 'home') }
-}
+afterAll(() => lab.stop())
 
 const WAYS = ['local', 'ssh2', 'openssh'] as const
 
@@ -50,7 +38,7 @@ describe('a controller that has closed everything', () => {
   const END = `say('closed')`
 
   test.each(WAYS.filter((name) => name === 'local' || haveSshd))('over %s ends by itself: nothing keeps its event loop', async (transport) => {
-    const { target, options, home } = way(transport)
+    const { target, options, home } = lab.way(transport)
     const body = `${BUSY}
       const abort = new AbortController()
       const aborted = context.with({ signal: abort.signal }).call(() => new Promise(() => {})).catch((error) => error.code)
@@ -61,7 +49,7 @@ describe('a controller that has closed everything', () => {
       await controller.close()
       ${END}
     `
-    const running = processes.start(body, { target, options })
+    const running = lab.processes.start(body, { target, options })
     await running.said('closed')
     // What close() has waited for is gone when it returns.
     expect(processesOf(home, [running.child.pid]).filter(({ command }) => /sleep|yes|ramet/.test(command))).toEqual([])
@@ -70,7 +58,7 @@ describe('a controller that has closed everything', () => {
   })
 
   test('ends by itself after connections that failed or were given up', async () => {
-    const running = processes.start(`
+    const running = lab.processes.start(`
       const controller = new ramet.Controller({ logger: quiet })
       const code = (promise) => promise.then(() => 'ok', (error) => error.code)
       const abort = new AbortController()
@@ -88,7 +76,7 @@ describe('a controller that has closed everything', () => {
       say('closing', await code(closing))
     `)
     await running.said('closed')
-    expect(processesOf(processes.home, [running.child.pid])).toEqual([])
+    expect(processesOf(lab.processes.home, [running.child.pid])).toEqual([])
     const { code, lines } = await running.ended
     expect(code).toBe(0)
     expect(lines).toEqual(['codes connect-refused connect-refused no-interpreter connect-timeout cancelled', 'closing closed', 'closed'])
@@ -111,8 +99,8 @@ describe('a controller that has closed everything', () => {
 
 describe('after kill -9 of the controller', () => {
   test.each(WAYS.filter((name) => name === 'local' || haveSshd))('over %s nothing of ours is left: not what spins, nor ignores TERM, nor is blocked', async (transport) => {
-    const { target, options, home } = way(transport)
-    const running = processes.start(`${BUSY}
+    const { target, options, home } = lab.way(transport)
+    const running = lab.processes.start(`${BUSY}
       say('ready', [...pids, child].join(' '))
     `, { target, options })
     const pids = (await running.said('ready')).split(' ').map(Number)
@@ -124,15 +112,15 @@ describe('after kill -9 of the controller', () => {
   }, 30_000)
 
   test('a Worker that sits in a system call does not keep the stub', async () => {
-    const running = processes.start(`
+    const running = lab.processes.start(`
       const controller = new ramet.Controller({ logger: quiet })
       const context = await controller.connect('local:')
       say('failed', await context.call(() => require('child_process').execSync('sleep 300')).catch((error) => error.message))
     `)
-    await vi.waitFor(() => expect(processesOf(processes.home).some(({ command }) => command.endsWith('sleep 300'))).toBe(true), { timeout: 8000, interval: 50 })
+    await vi.waitFor(() => expect(processesOf(lab.processes.home).some(({ command }) => command.endsWith('sleep 300'))).toBe(true), { timeout: 8000, interval: 50 })
     running.child.kill('SIGKILL')
     await running.ended
-    await vi.waitFor(() => expect(processesOf(processes.home)).toEqual([]), { timeout: 10_000, interval: 50 })
+    await vi.waitFor(() => expect(processesOf(lab.processes.home)).toEqual([]), { timeout: 10_000, interval: 50 })
   }, 30_000)
 })
 
@@ -177,7 +165,7 @@ describe.skipIf(!haveSshd)('a silent network', () => {
   test('makes a context unresponsive, then lost, and the stub ends by itself; what comes back later finds nobody', async () => {
     const { logger, all } = records()
     await using controller = new Controller({ logger })
-    const context = await controller.connect(targetOf(server as TestServer), { ...loginTo(server as TestServer), keepalive: { interval: 200, count: 3 } })
+    const context = await controller.connect(targetOf(lab.server), { ...loginTo(lab.server), keepalive: { interval: 200, count: 3 } })
     const stub = context.info?.pid ?? 0
     const session = parentOf(stub)
     const child = context.spawn('sleep 300')
@@ -199,7 +187,7 @@ describe.skipIf(!haveSshd)('a silent network', () => {
 
   test('that comes back within the limit costs nothing', async () => {
     await using controller = quietController()
-    const context = await controller.connect(targetOf(server as TestServer), { ...loginTo(server as TestServer), keepalive: { interval: 200, count: 20 } })
+    const context = await controller.connect(targetOf(lab.server), { ...loginTo(lab.server), keepalive: { interval: 200, count: 20 } })
     const session = parentOf(context.info?.pid ?? 0)
     const running = context.exec('sleep 0.1; echo done')
     process.kill(session, 'SIGSTOP')

@@ -1,11 +1,15 @@
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import { root } from './source-tree.ts'
+import { expect } from 'vitest'
+import { buildCli } from './built-cli.ts'
+import { childrenOf } from './e2e-lab.ts'
 import { startSshd, type TestServer } from './sshd.ts'
+
+/** Every way in which a target is measured, by the names that programs get. */
+export const CONTENDERS = ['ssh', 'ssh-pinned', 'ssh-master', 'ssh2', 'ramet-raw', 'ramet-cold', 'ramet-warm']
 
 export interface Wire {
   connections: number
@@ -50,25 +54,28 @@ export class BenchLab {
   /** TMPDIR of what is started. */
   readonly temporary: string
   readonly server: TestServer
+  private readonly cli: string
 
-  private constructor(place: string, temporary: string, server: TestServer) {
+  private constructor(place: string, temporary: string, cli: string, server: TestServer) {
     this.place = place
     this.temporary = temporary
+    this.cli = cli
     this.server = server
   }
 
   static async start(): Promise<BenchLab> {
     const place = mkdtempSync(join(tmpdir(), 'ramet-test-'))
-    const dist = `${place}/dist/`
     const temporary = join(place, 't')
-    for (const dir of [dist, temporary]) mkdirSync(dir)
-    const build = `import { buildLibrary } from './build/library.mjs'; await buildLibrary(process.argv[1])`
-    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', build, dist], { cwd: root })
-    for (const name of ['stub.br', 'modules']) cpSync(join(root, 'dist', name), join(dist, name), { recursive: true })
-    cpSync(join(root, 'package.json'), join(place, 'package.json'))
-    symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
+    mkdirSync(temporary)
+    const cli = await buildCli(place)
     // A login shell that prints on each login, on both streams.
-    return new BenchLab(place, temporary, await startSshd({ bashrc: 'echo "Welcome to noise"; echo "and more" >&2\n' }))
+    return new BenchLab(place, temporary, cli, await startSshd({ bashrc: 'echo "Welcome to noise"; echo "and more" >&2\n' }))
+  }
+
+  /** Fails unless no session of the server's and no temporary file is left. */
+  async expectNothingLeft(): Promise<void> {
+    await expect.poll(() => childrenOf(this.server.pid), { timeout: 10_000 }).toEqual([])
+    expect(readdirSync(this.temporary)).toEqual([])
   }
 
   async stop(): Promise<void> {
@@ -77,7 +84,7 @@ export class BenchLab {
   }
 
   readonly run = (argv: string[], env: Record<string, string> = {}): BenchRun => {
-    const child = spawn(process.execPath, [`${this.place}/dist/cli.js`, 'bench', ...argv], {
+    const child = spawn(process.execPath, [this.cli, 'bench', ...argv], {
       stdio: ['ignore', 'pipe', 'pipe'], detached: true, env: { PATH: process.env['PATH'], HOME: this.place, TMPDIR: this.temporary, LANG: 'C.UTF-8', ...env },
     })
     const texts = { stdout: '', stderr: '' }

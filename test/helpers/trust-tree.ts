@@ -1,3 +1,4 @@
+import { expect } from 'vitest'
 import { HOP_UP } from '../../src/connect/hop.ts'
 import type { TargetAddress } from '../../src/connect/target.ts'
 import type { Connection, ProcessEnd, RemoteProcess } from '../../src/connect/transport.ts'
@@ -231,5 +232,25 @@ export function asHop(hop: ScriptedTarget, id: number) {
   return {
     up,
     hello: () => up(HOP_UP.HELLO, encode([2, 'v20.0.0', 'linux', 'x64', 'leaf'])),
+  }
+}
+
+export type EvilScene = Awaited<ReturnType<typeof besideEvilHop>>
+
+/** A hop of the test's below a controller, and beside it another machine, whose call goes on whatever the hop says. */
+export async function besideEvilHop() {
+  const tree = new TrustTree()
+  const other = await tree.connect('other')
+  const call = await tree.waiting(other)
+  const hop = await tree.connect('evil')
+  const evil = tree.evil('evil')
+  return {
+    tree, other, hop, evil, says: asHop(evil, tree.id(hop)),
+    /** The test is over: the other machine noticed nothing, and nothing is left. */
+    end: async (): Promise<void> => {
+      call.done()
+      expect(await tree.soon(call.answer)).toBe('well')
+      expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
+    },
   }
 }

@@ -1,33 +1,21 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { HOP_DOWN, HOP_UP } from '../../src/connect/hop.ts'
-import type { Connecting, Context } from '../../src/controller/api.ts'
+import type { Connecting } from '../../src/controller/api.ts'
 import { decode } from '../../src/router/codec.ts'
 import { ROOT, TYPE } from '../../src/router/protocol.ts'
 import { TestHostKey } from '../helpers/host-key.ts'
-import { asHop, NOTHING_LEFT, type ScriptedTarget, TrustTree } from '../helpers/trust-tree.ts'
+import { besideEvilHop, type EvilScene } from '../helpers/trust-tree.ts'
 
 /* A hop that is not ours any more, and holds a target without an interpreter: there is no stub, and the hop alone speaks. */
-let tree: TrustTree
-let hop: Context
-let evil: ScriptedTarget
-let says: ReturnType<typeof asHop>
-let other: Context
-let call: { done: () => void; answer: Promise<unknown> }
+let { tree, hop, evil, says, end } = {} as EvilScene
 
 beforeEach(async () => {
-  tree = new TrustTree()
-  other = await tree.connect('other')
-  call = await tree.waiting(other)
-  hop = await tree.connect('evil')
-  evil = tree.evil('evil')
-  says = asHop(evil, tree.id(hop))
+  ;({ tree, hop, evil, says, end } = await besideEvilHop())
 })
 
 afterEach(async () => {
   expect(tree.state(hop)).toBe('connected')
-  call.done()
-  expect(await tree.soon(call.answer)).toBe('well')
-  expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
+  await end()
 })
 
 /** In a box: a context that is being connected is a promise itself. */

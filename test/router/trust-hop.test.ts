@@ -1,44 +1,30 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { HOP_UP } from '../../src/connect/hop.ts'
-import type { Connecting, Context } from '../../src/controller/api.ts'
+import type { Connecting } from '../../src/controller/api.ts'
 import { encodeNeed } from '../../src/router/code-link.ts'
 import { encode } from '../../src/router/codec.ts'
 import { writeSeveral } from '../../src/router/fan-out.ts'
 import type { Frame } from '../../src/router/frame.ts'
 import { FLAG, MAX_NEED, OPEN_KIND, ROOT, TYPE } from '../../src/router/protocol.ts'
-import { asHop, NOTHING_LEFT, type ScriptedTarget, TrustTree } from '../helpers/trust-tree.ts'
+import { besideEvilHop, type EvilScene } from '../helpers/trust-tree.ts'
 
 /*
  * A hop that is not ours any more, as the controller sees it: it holds a context that the controller wants below it. Beside it another
  * machine, whose call goes on whatever the hop says.
  */
-let tree: TrustTree
-let hop: Context
-let evil: ScriptedTarget
-let says: ReturnType<typeof asHop>
+let { tree, other, hop, evil, says, end } = {} as EvilScene
 let leaf: Connecting
-let other: Context
-let call: { done: () => void; answer: Promise<unknown> }
 const STATS = [1, 0, 0, 0, 0, 0, 0, 0]
 
 beforeEach(async () => {
-  tree = new TrustTree()
-  other = await tree.connect('other')
-  call = await tree.waiting(other)
-  hop = await tree.connect('evil')
-  evil = tree.evil('evil')
+  ;({ tree, other, hop, evil, says, end } = await besideEvilHop())
   leaf = hop.connect('docker:leaf')
   leaf.catch(() => {})
   await tree.settle()
-  says = asHop(evil, tree.id(hop))
 })
 
-afterEach(async () => {
-  call.done()
-  expect(await tree.soon(call.answer)).toBe('well')
-  expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
-})
+afterEach(() => end())
 
 const failure = async (promise: Promise<unknown>): Promise<Record<string, unknown>> => {
   const error = (await tree.soon(promise.then(() => ({}), (reason: unknown) => reason))) as Record<string, unknown>
