@@ -94,7 +94,7 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
       this.onOutput?.(tag === EXEC_TAG.stdout ? 'stdout' : 'stderr', bytes.subarray(1))
     } else {
       this.channel?.reset('protocol-error')
-      this.fail(new RametError('protocol-error', `${this.home.path.join(' > ')} answered a command in an unknown form`, { path: this.home.path }))
+      this.fail(this.nonsense())
     }
   }
 
@@ -107,10 +107,12 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
       this.fail(code === 'spawn-failed' ? new RametError('spawn-failed', message ?? '', { path: this.home.path }) : error)
       return
     }
+    const finished = readEnd(value)
+    if (finished === undefined) return this.fail(this.nonsense())
     this.state = 'ended'
     // An error takes longer to make than anything else here, and only who watches is told the pid.
     if (this.live) this.started.reject(new RametError('spawn-failed', 'the command ended before its pid was known', { path: this.home.path }))
-    this.finished.resolve(value as CommandEnd)
+    this.finished.resolve(finished)
   }
 
   reset(error: RametError): void {
@@ -129,6 +131,12 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
     return this.channel.send(message)
   }
 
+  private nonsense(): RametError {
+    const { path } = this.home
+    return new RametError('protocol-error', `${path.join(' > ')} answered a command in an unknown form`, {
+      path, outcome: 'unknown', hint: 'A stub of ours does not do that: find out who runs there.' })
+  }
+
   private fail(error: Error): void {
     if (this.state === 'ended') return
     this.state = 'ended'
@@ -136,4 +144,14 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
     this.started.reject(cause)
     this.finished.reject(cause)
   }
+}
+
+/** How a command ended, as a target says it; undefined where that cannot be. */
+function readEnd(value: unknown): CommandEnd | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { exitCode, signal, duration } = value as Record<string, unknown>
+  if (exitCode !== null && typeof exitCode !== 'number') return undefined
+  if (signal !== null && (typeof signal !== 'string' || !/^SIG[A-Z0-9+-]{1,16}$/.test(signal))) return undefined
+  if (typeof duration !== 'number' || !(duration >= 0)) return undefined
+  return { exitCode, signal, duration }
 }

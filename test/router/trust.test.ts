@@ -4,7 +4,7 @@ import { encodeNeed } from '../../src/router/code-link.ts'
 import { decode, encode } from '../../src/router/codec.ts'
 import { writeSeveral } from '../../src/router/fan-out.ts'
 import type { Frame } from '../../src/router/frame.ts'
-import { FLAG, MAX_NEED, OPEN_KIND, REASON, ROOT, TYPE } from '../../src/router/protocol.ts'
+import { ANSWER, FLAG, MAX_NEED, OPEN_KIND, REASON, ROOT, TYPE } from '../../src/router/protocol.ts'
 import { NOTHING_LEFT, type ScriptedTarget, TrustTree } from '../helpers/trust-tree.ts'
 
 /*
@@ -106,6 +106,28 @@ describe('a call', () => {
     await tree.settle()
     const resets = evil.frames.filter(({ type }) => type === TYPE.RESET)
     expect(resets.map(({ src, payload }) => [src, (decode(payload) as number[])[0]])).toEqual([[tree.id(hop), REASON['not-allowed']], [ROOT, REASON['not-allowed']]])
+  })
+})
+
+describe('an end of a command that no stub of ours sends', () => {
+  it.each([
+    ['nothing', null],
+    ['a number', 5],
+    ['an exit code of text', { exitCode: '0', signal: null, duration: 1 }],
+    ['a signal that steers a terminal', { exitCode: null, signal: 'SIG\u001b[2J', duration: 1 }],
+    ['no duration', { exitCode: 0, signal: null }],
+  ])('(%s) fails that command, whoever waits for it, and nothing else', async (_what, end) => {
+    const failed = { code: 'protocol-error', path: ['hop', 'docker:evil'], outcome: 'unknown' }
+    const result = bad.exec('true', { check: true }).catch((error: unknown) => error)
+    const { exited, stdout } = bad.spawn('true')
+    await tree.settle()
+    const opened = evil.frames.filter(({ type, payload }) => type === TYPE.OPEN && (decode(payload) as unknown[])[0] === OPEN_KIND.SERVICE)
+    expect(opened).toHaveLength(2)
+    for (const { channel } of opened) evil.send({ type: TYPE.END, src: tree.id(bad), dst: ROOT, channel, payload: encode([ANSWER.VALUE, end]) })
+    expect(await tree.soon(result)).toMatchObject(failed)
+    expect(await tree.soon(exited.catch((error: unknown) => error))).toMatchObject(failed)
+    expect(stdout.destroyed).toBe(true)
+    expect(tree.state(bad)).toBe('connected')
   })
 })
 
