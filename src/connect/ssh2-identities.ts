@@ -12,6 +12,8 @@ export interface LoginKeysOptions extends IdentityConfig {
   path: readonly string[]
   /** Asks for the passphrase of a key file; undefined where nobody can be asked. */
   askPassphrase: ((file: string) => Promise<string>) | undefined
+  /** Aborted when nobody waits for the keys any more: an agent that does not answer is waited for no longer. */
+  signal: AbortSignal
 }
 
 export interface LoginKeys {
@@ -24,7 +26,11 @@ export interface LoginKeys {
 
 /** The keys to log in with, in OpenSSH's order, each with what it takes to sign. Never rejects. */
 export async function loginKeys(options: LoginKeysOptions): Promise<LoginKeys> {
+  const { signal } = options
   const agent = options.identityAgent === undefined ? undefined : new SshAgent(options.identityAgent)
+  const abort = (): void => agent?.close()
+  if (signal.aborted) abort()
+  else signal.addEventListener('abort', abort, { once: true })
   const agentKeys = agent === undefined ? [] : await agent.identities().catch(() => [])
   const { identities, problems } = await identitiesFor(options, agentKeys)
   const keys: SshKey[] = []
@@ -36,7 +42,11 @@ export async function loginKeys(options: LoginKeysOptions): Promise<LoginKeys> {
       problems.push((error as Error).message)
     }
   }
-  return { keys, problems, close: () => agent?.close() }
+  const close = (): void => {
+    signal.removeEventListener('abort', abort)
+    agent?.close()
+  }
+  return { keys, problems, close }
 }
 
 async function usable(identity: Identity, agent: SshAgent | undefined, options: LoginKeysOptions): Promise<SshKey | undefined> {

@@ -44,6 +44,7 @@ export async function sshLogin(config: SshConfig, options: ConnectOptions, conte
     KnownHosts.load(knownHostsFiles(config, options)),
     loginKeys({
       path: context.path,
+      signal: context.signal,
       identityFiles: given ?? config.identityFiles,
       identityFilesGiven: given !== undefined || config.identityFilesGiven,
       certificateFiles: config.certificateFiles,

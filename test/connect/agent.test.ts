@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { createPublicKey, verify } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
@@ -8,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import type { Clock } from '../../src/base/clock.ts'
 import { SshAgent, agentFlags, agentSshKey } from '../../src/connect/agent.ts'
 import { sshString } from '../../src/connect/key-blob.ts'
+import { loginKeys } from '../../src/connect/ssh2-identities.ts'
 import { fakeKey, hasProgram, makeKey, readPublicKey, temporaryDirectory } from './ssh-keys.ts'
 import type { TestKey } from './ssh-keys.ts'
 
@@ -210,3 +212,20 @@ describe('a bad agent', () => {
   })
 
 })
+
+// Bounded below the time for which the agent itself would be waited for.
+test('an agent that does not answer is waited for no longer when nobody waits for the keys', async () => {
+  const path = dir.file('silent')
+  const server = createServer().listen(path)
+  open.push({ close: () => void server.close() })
+  const controller = new AbortController()
+  const none = { pubkeyAcceptedAlgorithms: undefined, identityFiles: [], identityFilesGiven: false, certificateFiles: [], identitiesOnly: false, passphrase: undefined, askPassphrase: undefined }
+  const asking = loginKeys({ ...none, path: ['web1'], identityAgent: path, signal: controller.signal })
+  const [socket] = await once(server, 'connection') as [Socket]
+  await once(socket, 'data')
+  controller.abort()
+  const { keys, close } = await asking
+  expect(keys).toEqual([])
+  await once(socket.resume(), 'close')
+  close()
+}, 5000)
