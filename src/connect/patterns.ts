@@ -26,7 +26,7 @@ export function matchPattern(text: string, pattern: string): boolean {
   return p === pattern.length
 }
 
-/** A list as in known_hosts and Match: any positive pattern and no negated one (`!pattern`) matches. */
+/** A list as in known_hosts, Host and Match: any positive pattern and no negated one (`!pattern`) matches. */
 export function matchPatternList(text: string, patterns: readonly string[]): boolean {
   let matched = false
   for (const pattern of patterns) {

@@ -1,6 +1,6 @@
 import { invalid } from './ssh-config-file.ts'
 import type { ConfigSource, Directive } from './ssh-config-file.ts'
-import { matchPattern, matchPatternList } from './patterns.ts'
+import { matchPatternList } from './patterns.ts'
 
 /** Keyword (lower case, its modern name) to values: one, except for the keywords in LISTS. */
 export type Options = Map<string, string[]>
@@ -49,7 +49,7 @@ function evaluateFile(directives: readonly Directive[], question: Question, opti
   let on = true
   for (const directive of directives) {
     if (directive.keyword === 'host') {
-      on = matchHost(question.alias, directive.args)
+      on = matchPatternList(question.alias, directive.args)
     } else if (directive.keyword === 'match') {
       on = matchCriteria(directive, question, options)
     } else if (on && directive.keyword === 'include') {
@@ -75,18 +75,6 @@ function set(options: Options, directive: Directive): void {
   if (keyword === 'proxycommand' && (options.get('proxyjump')?.[0] ?? 'none').toLowerCase() !== 'none') return
   if (known === undefined) options.set(keyword, [...value])
   else if (ADDING.has(keyword)) for (const each of value) if (!known.includes(each)) known.push(each)
-}
-
-function matchHost(alias: string, patterns: readonly string[]): boolean {
-  let matched = false
-  for (const pattern of patterns) {
-    if (pattern.startsWith('!')) {
-      if (matchPattern(alias, pattern.slice(1))) return false
-    } else if (matchPattern(alias, pattern)) {
-      matched = true
-    }
-  }
-  return matched
 }
 
 function expandHost(name: string, alias: string): string {

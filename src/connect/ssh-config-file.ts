@@ -26,7 +26,7 @@ export interface ConfigSource {
   files: Directive[][]
   /** Every keyword used anywhere, Host and Match included. */
   keywords: ReadonlySet<string>
-  /** True when OpenSSH would refuse a file for its owner or mode. */
+  /** The first file that OpenSSH would refuse for its owner or mode; undefined: none. */
   unsafe: string | undefined
   /** Equal signatures mean that nothing that was read, and no folder that was searched, has changed. */
   signature: string
