@@ -4,7 +4,6 @@ import type { ProcessEnd } from './transport.ts'
 /** What ssh's own failure was, by its messages; undefined where the code is the command's. */
 export function failureOf(name: string, end: ProcessEnd, stderr: string): RametError | undefined {
   if (end.exitCode !== 255 && end.signal === null) return undefined
-  // eslint-disable-next-line no-control-regex
   const lines = stderr.replace(/\r/g, '').split('\n').map((line) => line.replace(/[\x00-\x1f\x7f-\xff]/g, '?').trim()).filter((line) => line !== '')
   const [, code, stage, hint] = FAILURES.find(([pattern]) => pattern.test(stderr))
     ?? [/^/, 'ssh-failed', 'ssh', 'Try the same with ssh itself, with -v.']

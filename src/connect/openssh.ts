@@ -296,5 +296,4 @@ class OpensshConnection implements Connection {
 const strings = (value: string | readonly string[] | undefined): readonly string[] =>
   value === undefined ? [] : typeof value === 'string' ? [value] : value
 
-// eslint-disable-next-line no-control-regex
 const badWord = (word: string): boolean => word === '' || word.startsWith('-') || /[\x00-\x20\x7f]/.test(word)

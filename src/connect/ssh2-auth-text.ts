@@ -35,6 +35,5 @@ export function loginRefused(name: string, user: string, { tried, methods, probl
 
 /** Text from a server that may be shown on a terminal. */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
   return text.replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, '?').slice(0, 1000)
 }

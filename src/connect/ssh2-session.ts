@@ -254,7 +254,6 @@ export class SshSession {
 
   private disconnected(reason: number, text: string): void {
     const { name } = this.options.auth
-    // eslint-disable-next-line no-control-regex
     const said = text.replace(/[\x00-\x1f\x7f-\x9f]/g, '?').slice(0, 200)
     this.transport.fail(new RametError('link-lost', `${name}: the server ended the connection${said ? `: ${said}` : ` (reason ${reason})`}`, {
       path: [name], outcome: 'unknown', cause: new Error(said || `reason ${reason}`), hint: 'Look into the server\'s log.',

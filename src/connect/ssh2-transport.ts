@@ -200,7 +200,6 @@ export class SshTransport {
 
   /** What came before any identification, harmless to show. */
   private said(): string {
-    // eslint-disable-next-line no-control-regex
     const text = this.greeting.toString('latin1').split('\n')[0]?.replace(/[^\x20-\x7e]/g, '').trim().slice(0, 120) ?? ''
     return text === '' ? '' : `; it said "${text}"`
   }

@@ -102,6 +102,5 @@ function fieldsOf(json: unknown): Record<string, unknown> {
 
 /** Makes control characters visible, so that no target can steer a terminal or forge a line of the log. Tabs stay. */
 export function escapeControls(text: string): string {
-  // oxlint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }

@@ -46,7 +46,6 @@ describe('drawTree', () => {
   it('draws the same in ASCII', () => {
     const ascii = drawTree(some, LINES).map((line) => line.replaceAll('\u251c\u2500\u2500', '|--').replaceAll('\u2514\u2500\u2500', '`--').replaceAll('\u2502', '|'))
     expect(drawTree(some, ASCII)).toEqual(ascii)
-    // oxlint-disable-next-line no-control-regex
     expect(drawTree(some, ASCII).join('')).toMatch(/^[\x20-\x7e]*$/)
   })
 

@@ -104,7 +104,6 @@ describe('what a user writes as a target', () => {
     expect(error).toMatchObject({ code: 'target-invalid', outcome: 'not-sent' })
     expect(error.message).toMatch(words)
     expect(error.hint).not.toBe('')
-    // eslint-disable-next-line no-control-regex
     expect(error.message).not.toMatch(/[\u0000-\u001f\u007f\u202e]/)
   })
 

@@ -127,7 +127,6 @@ sys.stdin.read()`], { stdio: ['pipe', 'pipe', 'inherit'] })
       const error = await failure(async () => ramet.connect(target))
       expect(error).toMatchObject({ code: 'target-invalid', outcome: 'not-sent' })
       expect(error.hint).toMatch(/\w+ \w+/)
-      // oxlint-disable-next-line no-control-regex
       expect(error.message).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]|password@/)
     })
   })

@@ -225,9 +225,7 @@ describe.skipIf(!haveSshd)('the command, as it is built, on a real sshd with thr
     expect(text).toContain('\\x1b]0;title\\x07\\x1b[31mred\\rover')
     expect(text).toContain('\\x1b[2Jerr')
     // The only escapes are the colours and the status line of our own.
-    // oxlint-disable-next-line no-control-regex
     const ours = text.replace(/\u001b\[(\d+(;\d+)*)?m|\r\u001b\[2K|\r/g, '')
-    // oxlint-disable-next-line no-control-regex
     expect(ours.match(/[\u0000-\u0009\u000b-\u001f\u007f\u0080-\u009f].{0,20}/g)).toBeNull()
   })
 

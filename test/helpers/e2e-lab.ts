@@ -47,7 +47,6 @@ export function expectHelpful(error: RametError, name: string): void {
   expect(error.path.length, `path of ${error.code}: ${error.message}`).toBeGreaterThan(0)
   expect(`${error.path.join(' > ')} ${error.message}`).toContain(name)
   expect(error.hint, `hint of ${error.code}: ${error.message}`).toMatch(/\w+ \w+/)
-  // oxlint-disable-next-line no-control-regex
   expect(error.message).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/)
 }
 

@@ -17,7 +17,6 @@ describe('a function whose result has a will of its own', () => {
 
   it.each([
     ['a getter `then`', () => Object.defineProperty({}, 'then', { get: refuse })],
-    // oxlint-disable-next-line no-thenable
     ['a method `then`', () => ({ then: refuse })],
     ['a method Symbol.asyncIterator', () => ({ [Symbol.asyncIterator]: refuse })],
     ['a method Symbol.asyncIterator, later', async () => ({ [Symbol.asyncIterator]: refuse })],

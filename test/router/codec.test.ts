@@ -274,7 +274,6 @@ describe('what the codec refuses to send', () => {
 
   it('is not hurt by a throw that cannot be printed', () => {
     for (const nasty of [{ toString() { throw new Error('no') } }, new Proxy(new Error(), { get() { throw new Error('no') } }), Symbol('s')]) {
-      // eslint-disable-next-line no-throw-literal
       expect(refusal({ get bad() { throw nasty } }).message).toMatch(/^value\.bad cannot be read/)
     }
   })

@@ -107,7 +107,6 @@ describe('what a hop reports', () => {
     says.up(HOP_UP.FAILED, ['link-lost', `\u001b]0;owned\u0007\u001b[2J${'x'.repeat(40_000)}`, '\u001b[31m', 'never', '\u001b[1m hint'])
     evil.send({ type: TYPE.END, dst: ROOT, src: tree.id(hop), channel: evil.opened(OPEN_KIND.SERVICE)?.channel ?? 0 })
     const error = (await tree.soon(leaf.then(() => undefined, (reason: unknown) => reason))) as { message: string; hint: string; stage: string; outcome: string }
-    // oxlint-disable-next-line no-control-regex
     expect(error.message + error.hint + error.stage).not.toMatch(/[\u0000-\u001f]/)
     expect(error.message.length).toBeLessThan(5000)
     expect(error).toMatchObject({ code: 'link-lost', outcome: 'unknown', path: ['evil', 'docker:leaf'] })
