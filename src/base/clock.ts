@@ -19,3 +19,9 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer)
   },
 }
+
+/** Keeps the process alive where a clock's timer is all that is waited for, until the function returned is called. */
+export function stayAlive(): () => void {
+  const timer = setInterval(() => {}, 60_000)
+  return () => clearInterval(timer)
+}

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { RametError } from '../router/errors.ts'
 import { failedProcess } from './failed-process.ts'
@@ -10,6 +11,8 @@ export interface LocalOptions {
   name?: string
   /** Default: this process's environment. */
   env?: NodeJS.ProcessEnv
+  /** Default: the system's. */
+  clock?: Clock | undefined
 }
 
 /** This account on this machine: each process is /bin/sh -c in a process group of its own. */
@@ -37,7 +40,7 @@ class LocalConnection implements Connection {
       return failedProcess(new RametError('closed', `${this.name}: the connection was closed here`, {
         path: [this.name], outcome: 'not-sent', hint: 'Open it again.' }))
     }
-    const started = new SpawnedProcess(['/bin/sh', '-c', command], { name: this.name, env: this.options.env, group: true })
+    const started = new SpawnedProcess(['/bin/sh', '-c', command], { name: this.name, env: this.options.env, group: true, clock: this.options.clock })
     this.processes.add(started, started.over)
     return started
   }

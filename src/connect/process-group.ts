@@ -1,4 +1,6 @@
 import { readFileSync, readdirSync } from 'node:fs'
+import { type Clock, stayAlive } from '../base/clock.ts'
+import { deferred } from '../base/deferred.ts'
 
 /** Milliseconds between two searches of /proc, in times of what one takes: a machine with many processes must not pay for our haste. */
 const REST = 10
@@ -8,12 +10,14 @@ const LOOK = 5
 /** A process group that was told to end. */
 export class Group {
   private readonly leader: number
+  private readonly clock: Clock
   /** A member that ran when we looked last. */
   private member = 0
-  private nextSearch = 0
+  private nextSearch = -Infinity
 
-  constructor(leader: number) {
+  constructor(leader: number, clock: Clock) {
     this.leader = leader
+    this.clock = clock
   }
 
   /**
@@ -27,7 +31,7 @@ export class Group {
       return (error as NodeJS.ErrnoException).code === 'EPERM'
     }
     if (process.platform !== 'linux' || this.runs(this.member)) return true
-    const now = Date.now()
+    const now = this.clock.now()
     if (now < this.nextSearch) return true
     let processes: number[]
     try {
@@ -38,7 +42,8 @@ export class Group {
     // Without ourselves it is no /proc of this system's.
     if (!processes.includes(process.pid)) return true
     this.member = processes.find((pid) => this.runs(pid)) ?? 0
-    this.nextSearch = Date.now() + REST * (Date.now() - now)
+    const after = this.clock.now()
+    this.nextSearch = after + REST * (after - now)
     return this.member !== 0
   }
 
@@ -59,10 +64,16 @@ export class Group {
  * Resolves when no member of a killed group runs any more: they end when the system has time for them, which may be after their
  * leader was collected. What is left after `ms` sits in a system call that nothing interrupts; those of other users are not waited for.
  */
-export async function groupGone(leader: number, ms: number): Promise<void> {
-  const group = new Group(leader)
-  const until = Date.now() + ms
-  while (isOurs(leader) && group.lives() && Date.now() < until) await new Promise<void>((resolve) => setTimeout(resolve, LOOK))
+export async function groupGone(leader: number, ms: number, clock: Clock): Promise<void> {
+  const group = new Group(leader, clock)
+  const until = clock.now() + ms
+  const over = stayAlive()
+  while (isOurs(leader) && group.lives() && clock.now() < until) {
+    const { promise, resolve } = deferred<void>()
+    clock.after(LOOK, resolve)
+    await promise
+  }
+  over()
 }
 
 /** Whether there is a member that we may signal. */

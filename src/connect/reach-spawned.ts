@@ -22,7 +22,7 @@ export function connectSpawned(target: Extract<HopTarget, { kind: 'local' | 'bec
   const { ask, ...rest } = way
   switch (target.kind) {
     case 'local':
-      return connectLocal({ name: way.name })
+      return connectLocal({ name: way.name, clock: way.clock })
     case 'become':
       return connectBecome({ ...rest, method: target.method, user: target.user, ask: ask === undefined ? undefined : (text) => askText(ask, text, way.path) })
     case 'container':

@@ -72,7 +72,7 @@ export class ReadyProcess implements RemoteProcess, Pipe {
     this.ready = this.became.promise
     this.ready.catch(() => {})
     this.inner = new SpawnedProcess(options.argv(nonce.slice(0, 16), nonce.slice(16)), {
-      name: options.path.join(' > '), env: options.env, group: true })
+      name: options.path.join(' > '), env: options.env, group: true, clock: options.clock })
     this.exited = this.inner.exited.then((end) => this.ended(end))
     this.inner.stderr((bytes) => this.errorOutput(bytes))
     this.inner.start({

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { type Clock, systemClock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { RametError } from '../router/errors.ts'
 import type { Pipe, PipeSink } from '../router/pipe.ts'
@@ -13,6 +14,8 @@ export interface SpawnOptions {
   env?: NodeJS.ProcessEnv | undefined
   /** True: the child leads a process group of its own, and signals go to all of it. */
   group?: boolean
+  /** Default: the system's. */
+  clock?: Clock | undefined
   /** Makes the error for a pipe that ends before anything came through, from the end and the last of stderr. */
   failure?: ((end: ProcessEnd, stderr: string) => RametError | undefined) | undefined
 }
@@ -53,7 +56,7 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
   constructor(argv: readonly string[], options: SpawnOptions) {
     this.options = options
     this.exited = this.ended.promise
-    this.over = this.exited.then(() => (this.killed ? groupGone(this.child.pid as number, KILLED_WAIT) : undefined))
+    this.over = this.exited.then(() => (this.killed ? groupGone(this.child.pid as number, KILLED_WAIT, options.clock ?? systemClock) : undefined))
     const [program = '', ...args] = argv
     this.child = spawn(program, args, { stdio: 'pipe', env: options.env, detached: options.group === true })
     const { stdin, stdout, stderr } = this.child

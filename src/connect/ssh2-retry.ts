@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.ts'
+import { type Clock, stayAlive } from '../base/clock.ts'
 
 /** Tries for connections that end before the server has said who it is: nothing has happened on the target by then. Of a hundred at one sshd some take five. */
 export const MAX_DIALS = 8
@@ -10,13 +10,13 @@ const RETRY_MOST = 2400
 export function dialLater(clock: Clock, dials: number, random: number, dial: () => void): () => void {
   const delay = Math.min(RETRY_MOST, RETRY_BASE * 2 ** (dials - 1)) * (0.5 + random)
   // The clock's timers let the process end; a connection that is being made must not.
-  const alive = setInterval(() => {}, 60_000)
+  const over = stayAlive()
   const cancel = clock.after(delay, () => {
-    clearInterval(alive)
+    over()
     dial()
   })
   return () => {
-    clearInterval(alive)
+    over()
     cancel()
   }
 }

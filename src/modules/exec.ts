@@ -47,9 +47,9 @@ class Command {
   private received = 0
   private receivedAfterExit = 0
   private draining = false
-  private killer: ReturnType<typeof setTimeout> | undefined
+  private killer: (() => void) | undefined
   private killed = false
-  private group = new Group(0)
+  private group: Group
   private giveUpAt = 0
 
   constructor(channel: ServiceChannel, host: ServiceHost, request: CommandRequest) {
@@ -57,6 +57,7 @@ class Command {
     this.host = host
     this.request = request
     this.place = placeOf(host)
+    this.group = new Group(0, host.clock)
     this.output = new Output(channel, request.live === true, () => this.pause())
   }
 
@@ -80,7 +81,7 @@ class Command {
   private begin(child: Child, startedAt: [number, number]): void {
     this.child = child
     this.pid = child.pid
-    this.group = new Group(child.pid)
+    this.group = new Group(child.pid, this.host.clock)
     this.startedAt = startedAt
     this.state = 'running'
     this.host.processes.add(this.pid)
@@ -165,7 +166,7 @@ class Command {
   private end(): void {
     if (this.state !== 'exited') return
     this.state = 'ended'
-    if (this.killer !== undefined) clearTimeout(this.killer)
+    this.killer?.()
     this.host.processes.delete(this.pid)
     this.place.shells.ended()
     const { stdin, stdout, stderr } = this.child as Child
@@ -206,12 +207,13 @@ class Command {
 
   private terminate(grace: number): void {
     if (this.state !== 'running' || this.killed) return
-    if (this.killer !== undefined) clearTimeout(this.killer)
-    this.killer = setTimeout(() => {
+    const { clock } = this.host
+    this.killer?.()
+    this.killer = clock.after(grace, () => {
       this.killed = true
-      this.giveUpAt = Date.now() + KILLED_WAIT
+      this.giveUpAt = clock.now() + KILLED_WAIT
       this.kill('SIGKILL')
-    }, grace)
+    })
     this.kill('SIGTERM')
     this.kill('SIGCONT') // A stopped process does not see TERM.
   }
@@ -223,10 +225,11 @@ class Command {
 
   /** The leader has ended and the group was told to: what is left of it is killed when the grace is over. */
   private awaitGroup(): void {
-    setTimeout(() => {
-      if (this.killed && Date.now() > this.giveUpAt) this.killer = undefined
+    const { clock } = this.host
+    clock.after(GROUP_LOOK, () => {
+      if (this.killed && clock.now() > this.giveUpAt) this.killer = undefined
       this.settle()
-    }, GROUP_LOOK)
+    })
   }
 
   private kill(signal: string): void {

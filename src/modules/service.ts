@@ -2,6 +2,7 @@
  * What a module of ours that runs on a target gets to work with. Types only: modules are shipped as code of their own
  * and import nothing of the engine.
  */
+import type { Clock } from '../base/clock.ts'
 
 /** One channel, seen from the function that answers it. Messages are whole: the engine splits and joins them. */
 export interface ServiceChannel {
@@ -31,6 +32,7 @@ export interface ProcessTable {
 }
 
 export interface ServiceHost {
+  clock: Clock
   processes: ProcessTable
   /** The environment with which the account's login shell started us, before anything of ours. */
   environment: Record<string, string | undefined>

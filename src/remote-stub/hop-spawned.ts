@@ -21,7 +21,7 @@ export { start } from './parent.ts'
 const connect = (host: HopHost): Connect => (ask, { target, name, path, commands }) => {
   switch (target.kind) {
     case 'process':
-      return connectLocal({ name })
+      return connectLocal({ name, clock: host.clock })
     case 'local':
     case 'become':
     case 'container':

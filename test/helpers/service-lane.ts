@@ -1,5 +1,6 @@
 import type { CommandEnd, CommandLane, CommandRequest, RunningCommand } from '../../src/connect/command.ts'
 import { EXEC_TAG } from '../../src/connect/command.ts'
+import { systemClock } from '../../src/base/clock.ts'
 import { deferred } from '../../src/base/deferred.ts'
 import { run } from '../../src/modules/exec.ts'
 import type { ServiceChannel, ServiceHost } from '../../src/modules/service.ts'
@@ -11,7 +12,7 @@ const WINDOW = 256 * 1024
 /** A host whose process table remembers what is in it. */
 export function testHost(environment: Record<string, string | undefined> = process.env): ServiceHost & { groups: Set<number> } {
   const groups = new Set<number>()
-  return { groups, environment, processes: { state: 'open', add: (pid) => void groups.add(pid), delete: (pid) => void groups.delete(pid) } }
+  return { groups, environment, clock: systemClock, processes: { state: 'open', add: (pid) => void groups.add(pid), delete: (pid) => void groups.delete(pid) } }
 }
 
 /** The exec module at the other end of a channel in RAM, one event-loop turn away. */

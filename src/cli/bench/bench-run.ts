@@ -182,7 +182,7 @@ export class BenchRun {
     const cancel = clock.after(Math.max(0, this.#maxTime * 0.98 - (clock.now() - from)), () => enough.abort(new Error('no time left for counting')))
     const stopped = (): void => enough.abort(stop.signal.reason)
     stop.signal.addEventListener('abort', stopped, { once: true })
-    const { counted, handshakes, problems } = await count({ entries: measurement.able, target: { host, port }, stop: enough.signal, progress })
+    const { counted, handshakes, problems } = await count({ entries: measurement.able, target: { host, port }, clock, stop: enough.signal, progress })
     cancel()
     stop.signal.removeEventListener('abort', stopped)
     if (enough.signal.aborted && !stop.signal.aborted) this.#report.notes.push('Not everything was counted: that would have taken more than --max-time.')

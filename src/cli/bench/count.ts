@@ -1,3 +1,4 @@
+import type { Clock } from '../../base/clock.ts'
 import type { Contender, Counted, Door, Entry, Kind } from './contender.ts'
 import { combine, CountingRelay, divided } from './counting-relay.ts'
 
@@ -8,6 +9,7 @@ export interface CountOptions {
   /** With what each is able to do. */
   entries: readonly { entry: Entry; kinds: readonly Kind[] }[]
   target: Door
+  clock: Clock
   stop: AbortSignal
   progress(text: string): void
 }
@@ -21,9 +23,9 @@ export interface Counting {
 }
 
 /** What each contender sends, in a pass of its own through a relay: counting would cost time that is not the contender's. */
-export async function count({ entries, target, stop, progress }: CountOptions): Promise<Counting> {
+export async function count({ entries, target, clock, stop, progress }: CountOptions): Promise<Counting> {
   const counting: Counting = { counted: new Map(), handshakes: [], problems: [] }
-  const relay = await CountingRelay.start(target)
+  const relay = await CountingRelay.start(target, clock)
   try {
     for (const { entry, kinds } of entries) {
       if (stop.aborted) break

@@ -1,5 +1,7 @@
 import { connect, createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
+import type { Clock } from '../../base/clock.ts'
+import { deferred } from '../../base/deferred.ts'
 import type { Door, Wire } from './contender.ts'
 
 /**
@@ -22,23 +24,25 @@ export class CountingRelay {
   /** Milliseconds of each TCP handshake with the target, names resolved. */
   readonly handshakes: number[] = []
   readonly #target: Door
+  readonly #clock: Clock
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
-  private constructor(server: Server, port: number, target: Door) {
+  private constructor(server: Server, port: number, target: Door, clock: Clock) {
     this.#server = server
+    this.#clock = clock
     this.#target = target
     this.door = { host: '127.0.0.1', port }
     server.on('connection', (near) => this.#accept(near))
   }
 
-  static start(target: Door): Promise<CountingRelay> {
+  static start(target: Door, clock: Clock): Promise<CountingRelay> {
     const server = createServer({ noDelay: true, allowHalfOpen: true })
     return new Promise((resolve, reject) => {
       server.once('error', reject)
       server.listen(0, '127.0.0.1', () => {
         const address = server.address()
-        if (typeof address === 'object' && address !== null) resolve(new CountingRelay(server, address.port, target))
+        if (typeof address === 'object' && address !== null) resolve(new CountingRelay(server, address.port, target, clock))
       })
     })
   }
@@ -47,7 +51,9 @@ export class CountingRelay {
   async since(before: Wire): Promise<Wire> {
     for (let turn = 0, seen = -1; turn < PATIENCE && seen !== this.#total; turn++) {
       seen = this.#total
-      await new Promise((resolve) => setTimeout(resolve, QUIET))
+      const { promise, resolve } = deferred<void>()
+      this.#clock.after(QUIET, resolve)
+      await promise
     }
     return combine(this.counts, before, -1)
   }
@@ -66,13 +72,14 @@ export class CountingRelay {
 
   #accept(near: Socket): void {
     const { counts } = this
+    const clock = this.#clock
     const far = connect({ ...this.#target, allowHalfOpen: true })
     far.setNoDelay(true)
-    let from = performance.now()
+    let from = clock.now()
     far.once('lookup', () => {
-      from = performance.now()
+      from = clock.now()
     })
-    far.once('connect', () => this.handshakes.push(performance.now() - from))
+    far.once('connect', () => this.handshakes.push(clock.now() - from))
     counts.connections++
     counts.roundTrips++
     // How many answers had to be waited for until the bytes that each side has got by now could be sent.
@@ -102,18 +109,18 @@ export class CountingRelay {
     from.on('data', (bytes: Buffer) => {
       const leave = passing(bytes.length)
       // Timers of one length fire in the order in which they were set.
-      setTimeout(() => {
+      this.#clock.after(HOLD, () => {
         leave()
         if (!to.destroyed && !to.write(bytes)) from.pause()
-      }, HOLD)
+      })
     })
     to.on('drain', () => from.resume())
-    from.on('end', () => setTimeout(() => to.end(), HOLD))
+    from.on('end', () => void this.#clock.after(HOLD, () => to.end()))
     // What ends one side at once ends the other: a relay that hides a reset would hide a fault.
     from.on('error', () => to.destroy())
     from.on('close', () => {
       this.#sockets.delete(from)
-      setTimeout(() => to.destroy(), 2 * HOLD)
+      this.#clock.after(2 * HOLD, () => to.destroy())
     })
   }
 }

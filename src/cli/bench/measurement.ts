@@ -1,4 +1,5 @@
-import type { Clock } from '../../base/clock.ts'
+import { type Clock, stayAlive } from '../../base/clock.ts'
+import { withinTime } from '../../base/within-time.ts'
 import { isRametError } from '../../router/errors.ts'
 import { KINDS } from './contender.ts'
 import type { Contender, Entry, Kind, LeftOut, Row } from './contender.ts'
@@ -115,15 +116,9 @@ export class Measurement {
   /** Ends every contender; one that does not answer is not waited for. */
   async close(): Promise<void> {
     this.state = 'over'
-    let late = (): void => {}
-    const alive = setInterval(() => {}, 1000)
-    const timeout = new Promise<void>((resolve) => {
-      late = resolve
-    })
-    const cancel = this.#options.clock.after(GOODBYE, late)
-    await Promise.race([Promise.all(this.#running.map(({ contender }) => contender.close())), timeout])
-    cancel()
-    clearInterval(alive)
+    const over = stayAlive()
+    await withinTime(Promise.all(this.#running.map(({ contender }) => contender.close())), this.#options.clock, GOODBYE)
+    over()
   }
 
   /** A call that warms up, and tells how long one takes. */

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
+import { systemClock } from '../../../src/base/clock.ts'
 import type { Contender, Door, Entry } from '../../../src/cli/bench/contender.ts'
 import { count } from '../../../src/cli/bench/count.ts'
 import { CountingRelay } from '../../../src/cli/bench/counting-relay.ts'
@@ -35,7 +36,7 @@ async function ask(socket: Socket, bytes: number, answer: number): Promise<void>
 }
 
 test('the relay counts connections, bytes, packets and round trips, the TCP handshake being one', async () => {
-  const relay = await CountingRelay.start(await server(3000))
+  const relay = await CountingRelay.start(await server(3000), systemClock)
   const start = { ...relay.counts }
   const socket = await dial(relay.door)
   await ask(socket, 100, 3000)
@@ -52,7 +53,7 @@ test('the relay counts connections, bytes, packets and round trips, the TCP hand
 test('a target that does not answer ends the connection', async () => {
   const { port } = await server(1)
   await new Promise((resolve) => void servers.pop()!.close(resolve))
-  const relay = await CountingRelay.start({ host: '127.0.0.1', port })
+  const relay = await CountingRelay.start({ host: '127.0.0.1', port }, systemClock)
   const socket = await dial(relay.door)
   socket.resume()
   await once(socket, 'close')
@@ -87,7 +88,7 @@ test('each call is counted, opening apart, and a contender that fails is named',
     close: async () => {},
   }))
   const broken = entry('broken', false, () => ({ open: () => Promise.reject(new Error('no way')), call: async () => {}, close: async () => {} }))
-  const { counted, problems, handshakes } = await count({ entries: [broken, warm, fresh], target, stop: new AbortController().signal, progress: () => {} })
+  const { counted, problems, handshakes } = await count({ clock: systemClock, entries: [broken, warm, fresh], target, stop: new AbortController().signal, progress: () => {} })
   expect(problems).toEqual(['broken: no way'])
   expect(handshakes).toHaveLength(3)
   expect(counted.get('warm')).toMatchObject({
@@ -100,7 +101,7 @@ test('counting stops at once when it is told to', async () => {
   const target = await server(0)
   const stop = new AbortController()
   const hangs: Entry = { id: 'a', label: 'a', what: '', fresh: false, make: () => ({ open: () => new Promise(() => {}), call: async () => {}, close: async () => {} }) }
-  const counting = count({ entries: [{ entry: hangs, kinds: ['command'] }], target, stop: stop.signal, progress: () => {} })
+  const counting = count({ clock: systemClock, entries: [{ entry: hangs, kinds: ['command'] }], target, stop: stop.signal, progress: () => {} })
   stop.abort(new Error('stopped'))
   expect((await counting).problems).toEqual([])
 })
