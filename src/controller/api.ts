@@ -15,12 +15,14 @@ export interface Limits {
 }
 
 export interface PromptRequest {
+  /** 'passphrase': of a key file; 'interactive': a question of the server's own; 'become': the password that sudo or su wants. */
   kind: 'password' | 'passphrase' | 'interactive' | 'become'
   /** Names of the contexts from the controller down to the one that asks. */
   path: string[]
   /** What to show to the person. */
   text: string
 }
+/** Asks a person. Meanwhile the time for connecting stands still; what it rejects with ends the attempt as 'prompt-needed' or 'password-needed'. */
 export type Prompt = (request: PromptRequest) => Promise<string>
 
 /**
@@ -37,11 +39,13 @@ export interface ControllerOptions {
   /** Receives everything that contexts log and print. Default: warnings and worse on stderr. */
   logger?: Logger
   limits?: Partial<Limits>
+  /** For connections that are given none of their own. Default: nobody is asked. */
   prompt?: Prompt
 }
 
 /** What a host-key function gets to see. */
 export interface HostKey {
+  /** What was connected to: HostName of the configuration, not the alias. */
   host: string
   port: number
   /** 'ssh-ed25519', … */
@@ -60,14 +64,25 @@ export interface Reconnect {
 }
 
 export interface ConnectOptions {
+  /** Private key files, and no others. Default: those of the configuration, the agent's, and OpenSSH's usual names. */
   identityFile?: string | string[]
+  /** For SSH, or for sudo and su. It is given once. */
   password?: string | Secret
+  /** Of encrypted key files. */
   passphrase?: string | Secret
+  /** Default: the controller's. */
   prompt?: Prompt
+  /**
+   * 'enforce': known_hosts must hold the key; 'accept': a host's first key is saved; 'ignore': any but a revoked one. A function
+   * decides at once, and only its literal true accepts. Default: StrictHostKeyChecking of the configuration, 'enforce' unless that is
+   * accept-new or no ('accept').
+   */
   hostKeys?: 'enforce' | 'accept' | 'ignore' | ((key: HostKey) => boolean)
+  /** Files in place of those of the configuration; 'accept' saves in the first. */
   knownHosts?: string | string[]
   /** An OpenSSH configuration file, or false for none. Default: what the system's ssh would read. */
   sshConfig?: string | false
+  /** Default: ssh2, and the system's ssh where the configuration asks for what only that can do. */
   transport?: 'ssh2' | 'openssh'
   /**
    * With `via` and transport 'openssh': the hop's ssh gets an agent socket, in RAM, behind which this machine signs logins to just this
@@ -85,10 +100,12 @@ export interface ConnectOptions {
   jump?: Context | Connecting | string
   /** Path of the Node binary on the target, or an argv that starts it. Default: searched. */
   node?: string | string[]
+  /** 'raw': commands alone, and no interpreter is started. Default 'auto': raw where there is no Node of version 12 or later. */
   runtime?: 'auto' | 'node' | 'raw'
   keepalive?: Partial<Keepalive>
   /** Milliseconds for all stages together. Default 30,000. */
   timeout?: number
+  /** Gives the attempt up ('cancelled'), unless another handle waits for the same context. */
   signal?: AbortSignal
   /** Connects again after the connection was lost, until the handle is closed. What was under way ends as unknown and is never repeated. */
   reconnect?: boolean | Reconnect
@@ -96,6 +113,7 @@ export interface ConnectOptions {
   fresh?: boolean
 }
 
+/** What `secret()` gives: a text that logs, JSON and the console show as '[secret]'. */
 export interface Secret {
   readonly secret: true
 }
@@ -107,9 +125,11 @@ export interface ExecOptions {
   env?: Record<string, string | undefined>
   /** Default: end of file at once. */
   stdin?: string | Uint8Array | Readable
-  /** Milliseconds; then TERM to the process group, a grace, KILL. */
+  /** Milliseconds; then TERM to the process group, 2 s, KILL, and 'timeout'. Default: none. */
   timeout?: number
+  /** Ends the command in the same way, and rejects with 'cancelled'. */
   signal?: AbortSignal
+  /** Default 'utf8'. */
   encoding?: 'utf8' | 'buffer'
   /** Bytes of stdout and stderr together that are kept. Default 16 MiB; what is beyond is dropped and `truncated` is true. */
   maxOutput?: number
@@ -122,8 +142,11 @@ export interface ExecResult<Output = string> {
   stderr: Output
   /** Both streams in the order in which they arrived at the target's reader. */
   output: { stream: 'stdout' | 'stderr'; data: Output }[]
+  /** Null when a signal ended it. */
   exitCode: number | null
+  /** 'SIGTERM', …; null when it ended by itself. Both are null where nobody could say how it ended. */
   signal: string | null
+  /** More was printed than `maxOutput`. */
   truncated: boolean
   /** Milliseconds the command took, measured at the target. */
   duration: number
@@ -135,18 +158,24 @@ export interface ExecError extends RametError {
 }
 
 export interface SpawnOptions {
+  /** Default: the account's home directory. */
   cwd?: string
+  /** Merged over the target's environment; undefined removes a variable. */
   env?: Record<string, string | undefined>
+  /** Ends the process group: TERM, 2 s, KILL; `exited` rejects with 'cancelled'. */
   signal?: AbortSignal
 }
 
+/** A command under way. The target sends on only what is read here. When it is lost the streams end with the error that `exited` rejects with. */
 export interface RemoteChild {
   readonly stdin: Writable
   readonly stdout: Readable
   readonly stderr: Readable
+  /** On the target. Rejects with 'spawn-failed' when there never was one. */
   readonly pid: Promise<number>
   /** Sends a signal to the process group. Default 'SIGTERM'. */
   kill(signal?: string): void
+  /** Resolves when it has ended and what it printed is here; rejects with 'spawn-failed', 'cancelled', 'link-lost' … */
   readonly exited: Promise<{ exitCode: number | null; signal: string | null }>
 }
 
@@ -177,8 +206,9 @@ export type RemoteModule<M> = {
 }
 
 export interface CallOptions {
-  /** Milliseconds. */
+  /** Milliseconds until the call ends as 'timeout'; the function is told, and ended where it spins. Default: none. */
   timeout?: number
+  /** Ends the call as 'cancelled', in the same way. */
   signal?: AbortSignal
   /**
    * Default: the context's Worker. 'none': on the main thread, fastest; refused on a context that others are reached through.
@@ -189,16 +219,25 @@ export interface CallOptions {
 
 /** What can be done with a context, whether it is connected already or still connecting. */
 export interface ContextActions {
+  /**
+   * Runs a command: a text for /bin/sh -c, or an argv that no shell sees. Resolves however it ended; rejects with 'spawn-failed',
+   * 'timeout', 'cancelled', 'exec-failed' (`check`), or with what became of the connection. All but a refusal carry `result`.
+   */
   exec(command: string | string[], options: ExecOptions & { encoding: 'buffer' }): Promise<ExecResult<Buffer>>
   exec(command: string | string[], options?: ExecOptions): Promise<ExecResult>
+  /** The same with live streams. Returns at once; throws only on a context that is lost or closed. */
   spawn(command: string | string[], options?: SpawnOptions): RemoteChild
+  /** A file's functions, to be called on the target. A relative path starts at the working directory; the file is read with the first call. */
   use<M>(module: URL | string): RemoteModule<M>
+  /** Runs a function that uses nothing from outside itself. Rejects with 'captured-variables', or with 'remote-error' and what it threw as `cause`. */
   call<Args extends unknown[], Result>(fn: (...args: Args) => Result, ...args: Args): Call<RemoteResult<Result>>
+  /** The same context under these options; those that are not named stay as they are. */
   with(options: CallOptions): ContextActions
 }
 
 export interface ContextInfo {
   pid: number
+  /** 'v20.19.4' */
   nodeVersion: string
   platform: string
   arch: string
@@ -210,20 +249,24 @@ export interface Context extends ContextActions, AsyncDisposable {
   readonly name: string
   /** Names from the controller down to this context. */
   readonly path: string[]
+  /** 'unresponsive': it has left a PING unanswered, and may answer again. */
   readonly state: 'connecting' | 'connected' | 'unresponsive' | 'lost' | 'closed'
   /** Whether there is a Node with our stub behind it ('node') or commands run over plain channels ('raw'). */
   readonly runtime: 'node' | 'raw'
   /** What the target said of itself; undefined on a raw context. */
   readonly info: ContextInfo | undefined
-  /** Milliseconds of one round trip to it. */
+  /** Milliseconds of one round trip to it; on a raw context, of a command that does nothing. `timeout`: milliseconds. */
   ping(options?: { timeout?: number; signal?: AbortSignal }): Promise<number>
+  /** Opens another context from this one: `controller.connect(target, { via: this })`. */
   connect(target: string, options?: ConnectOptions): Connecting
+  /** Lets go of this handle. With the last one the context ends, and resolves when nothing of it is left there. Twice is harmless. */
   close(): Promise<void>
 }
 
 /** A promise of the context on which work can be started at once: it leaves with the bytes that open the connection. */
 export interface Connecting extends Promise<Context>, ContextActions {}
 
+/** What the way to a context has carried, seen from its upper end: In is what came from it. Bytes are those on the wire, frames ours. */
 export interface LinkStats {
   /** Names from the controller down to the context at the lower end. */
   path: string[]
@@ -238,8 +281,11 @@ export interface LinkStats {
   bytesOut: number
   framesIn: number
   framesOut: number
+  /** Calls that were made on it. */
   roundTrips: number
   modulesSent: number
+  /** Modules that were wanted again and had not to be sent. */
   modulesReused: number
+  /** Of the modules that were sent, compressed. */
   codeBytes: number
 }

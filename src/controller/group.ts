@@ -1,6 +1,7 @@
 import type { CallOptions, Context, ExecOptions, ExecResult, RemoteModule } from './api.ts'
 import type { WorkOptions } from './core-options.ts'
 
+/** What became of one context's share. */
 export type Settled<T> = { ok: true; value: T } | { ok: false; error: Error }
 
 /** What each function of a module becomes on a group: the same arguments, one result per context. */
@@ -19,6 +20,7 @@ export interface Group {
   with(options: CallOptions): Group
 }
 
+/** Asks several contexts the same; resolves when all have answered or failed, and rejects never. */
 export function group(contexts: readonly Context[]): Group {
   return groupOf(contexts, {})
 }
