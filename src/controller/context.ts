@@ -113,7 +113,8 @@ export class Actions implements ContextActions {
   private send(graph: CodeGraph, name: string, args: readonly unknown[], resolve: (value: unknown) => void, reject: (error: Error) => void): void {
     const { signal } = this.options
     if (signal?.aborted === true) {
-      reject(new RametError('cancelled', `${this.core.path.join(' > ')}: ${name} was aborted before it was called`, { path: this.core.path, outcome: 'not-sent', cause: signal.reason }))
+      reject(new RametError('cancelled', `${this.core.path.join(' > ')}: ${name} was aborted before it was called`, {
+        path: this.core.path, outcome: 'not-sent', cause: signal.reason, hint: 'It never left this process.' }))
       return
     }
     try {

@@ -13,6 +13,7 @@ import { connectTimeout, ConnectTimer } from './connect-timer.ts'
 import { Below, type CoreHome, type CoreOptions, type ParentCore, type ProcessCalls, type WorkOptions } from './core-options.ts'
 import { FarStem } from './far-stem.ts'
 import { helloTo, keepaliveOf, openLog, readHello } from './greeting.ts'
+import { hinted } from './hints.ts'
 import type { Hop } from './hop-way.ts'
 import { ContextLog } from './logs.ts'
 import { GOODBYE, NearStem } from './near-stem.ts'
@@ -120,7 +121,7 @@ export class ContextCore implements StemOwner, ParentCore {
     const together = options.together === true ? this.home.together : undefined
     const entry = this.shipment.ship(this.stem?.code, graph, user, together)
     const { timeout, signal } = options
-    const failed = (error: Error): void => outcome.failed(this.options.runtime === 'auto' && isNoNode(error) ? interpreterNeeded(this.path, error) : error)
+    const failed = (error: Error): void => outcome.failed(this.options.runtime === 'auto' && isNoNode(error) ? interpreterNeeded(this.path, error) : isRametError(error) ? hinted(error) : error)
     this.roundTrips++
     void new PendingCall(together ?? this.home.router, { dst: this.id, entry, name, args, user, timeout, signal, remoteError: this.remoteError, path: this.path }, { ...outcome, failed })
   }

@@ -5,6 +5,7 @@ import type { CommandEnd, CommandLane, CommandRequest, RunningCommand } from '..
 import { RametError, isRametError } from '../router/errors.ts'
 import type { ErrorCode, ErrorDetails } from '../router/errors.ts'
 import type { ExecError, ExecOptions, ExecResult } from './api.ts'
+import { hinted, hintFor } from './hints.ts'
 import { OutputStore } from './output-store.ts'
 
 /** Where a command runs, for its errors. */
@@ -27,7 +28,7 @@ const QUOTED = 120
 export function runCommand(lane: CommandLane, command: string | string[], options: ExecOptions, context: CommandContext): Promise<ExecResult<string | Buffer>> {
   const aborted = options.signal
   if (aborted?.aborted === true) {
-    return Promise.reject(commandError('cancelled', `${quoted(command)} was cancelled before it was started`, context, { outcome: 'not-sent', cause: aborted.reason }))
+    return Promise.reject(commandError('cancelled', `${quoted(command)} was cancelled before it was started`, context, { outcome: 'not-sent', cause: aborted.reason, hint: 'Nothing was run.' }))
   }
   return new Execution(lane, command, options, context).result
 }
@@ -196,7 +197,7 @@ function feedStream(running: RunningCommand, stream: Readable, failed: (error: u
 }
 
 export function commandError(code: ErrorCode, message: string, context: CommandContext, details: ErrorDetails = {}): RametError {
-  return new RametError(code, `${context.name}: ${message}`, { path: context.path, ...details })
+  return new RametError(code, `${context.name}: ${message}`, { path: context.path, hint: hintFor(code), ...details })
 }
 
 /** The lane's error with the target's name and the command in front, whatever it was. */
@@ -206,7 +207,7 @@ export function namedError(error: unknown, command: string | string[], context: 
     return commandError('link-lost', `${quoted(command)} was lost: ${message}`, context, { outcome: 'unknown', cause: error })
   }
   if (error.path.length === 0) error.path = [...context.path]
-  if (error.code !== 'spawn-failed') return error
+  if (error.code !== 'spawn-failed') return hinted(error)
   const why = error.message.startsWith(`${context.name}: `) ? error.message.slice(context.name.length + 2) : error.message
   return commandError('spawn-failed', `${quoted(command)} could not be started: ${shortened(why)}`, context, {
     cause: error, hint: error.hint === '' ? 'Nothing was run. Check the program, `cwd` and `env`.' : error.hint,
