@@ -145,7 +145,9 @@ export class Ssh2Client {
 function collect(channel: ClientChannel, stdin: string | undefined, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const abort = (): void => channel.close()
-    signal.addEventListener('abort', abort, { once: true })
+    // It may have been aborted while the server opened the channel.
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
     const stdout: Buffer[] = []
     const stderr: Buffer[] = []
     channel.on('data', (bytes: Buffer) => stdout.push(bytes))
