@@ -1,4 +1,5 @@
 import { deferred } from '../base/deferred.ts'
+import { orAborted } from '../base/or-aborted.ts'
 
 /**
  * Logins at once from one machine to one server. OpenSSH turns away some of those that come when ten are under way
@@ -62,13 +63,4 @@ export class Pace {
     if (place === undefined) this.places.set(name, (place = { active: 0, waiting: new Set() }))
     return place
   }
-}
-
-/** The promise, or the signal's reason when that aborts first. */
-export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) return Promise.reject(signal.reason as Error)
-  const { promise: aborted, reject } = deferred<never>()
-  const abort = (): void => reject(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
-  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener('abort', abort))
 }

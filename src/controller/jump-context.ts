@@ -1,8 +1,9 @@
+import { orAborted } from '../base/or-aborted.ts'
 import type { Pipe } from '../router/pipe.ts'
 import type { Router } from '../router/router.ts'
 import type { ContextCore } from './core.ts'
 import { type JumpWay, noAnswer } from './jump-way.ts'
-import { orAborted, Pace } from '../connect/pace.ts'
+import { Pace } from '../connect/pace.ts'
 import { dialFrom } from './dial-from.ts'
 
 const paces = new WeakMap<ContextCore, Pace>()

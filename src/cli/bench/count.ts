@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
+import { orAborted } from '../../base/or-aborted.ts'
 import type { Contender, Counted, Door, Entry, Kind } from './contender.ts'
 import { combine, CountingRelay, divided } from './counting-relay.ts'
 
@@ -32,7 +33,7 @@ export async function count({ entries, target, clock, stop, progress }: CountOpt
       progress(`counting: ${entry.label}`)
       const contender = entry.make(relay.door)
       try {
-        await untilStopped(countOne(entry, kinds, contender, relay, counting, stop), stop)
+        await orAborted(countOne(entry, kinds, contender, relay, counting, stop), stop)
       } catch (error) {
         if (!stop.aborted) counting.problems.push(`${entry.label}: ${(error as Error).message}`)
       } finally {
@@ -69,13 +70,4 @@ async function countOne(entry: Entry, kinds: readonly Kind[], contender: Contend
     found.calls[kind] = each
     if (!entry.fresh) found.opening = combine(found.opening, combine(first, each, -1), 1)
   }
-}
-
-function untilStopped(work: Promise<void>, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(stop.reason as Error)
-    if (stop.aborted) abort()
-    stop.addEventListener('abort', abort, { once: true })
-    work.then(resolve, reject).finally(() => stop.removeEventListener('abort', abort))
-  })
 }

@@ -1,4 +1,5 @@
 import { type Clock, stayAlive } from '../../base/clock.ts'
+import { orAborted } from '../../base/or-aborted.ts'
 import { withinTime } from '../../base/within-time.ts'
 import { isRametError } from '../../router/errors.ts'
 import { KINDS } from './contender.ts'
@@ -60,7 +61,7 @@ export class Measurement {
     this.#running.push(running)
     progress(`${entry.label}: connecting`)
     try {
-      await this.#orStopped(contender.open(stop))
+      await orAborted(contender.open(stop), stop)
       await opened?.()
     } catch (error) {
       if (!stop.aborted && needed) throw error
@@ -131,7 +132,7 @@ export class Measurement {
       // The first one brings code along, or fills a cache: what stays open is estimated by the second.
       for (let turn = 0; turn < (entry.fresh || each > LONG ? 1 : 2); turn++) {
         const from = clock.now()
-        const end = await this.#orStopped(contender.call(kind, stop))
+        const end = await orAborted(contender.call(kind, stop), stop)
         await end?.()
         each = clock.now() - from
       }
@@ -183,7 +184,7 @@ export class Measurement {
     const { clock, stop } = this.#options
     const from = clock.now()
     try {
-      const end = await this.#orStopped(contender.call(row.kind, stop))
+      const end = await orAborted(contender.call(row.kind, stop), stop)
       row.times.push(clock.now() - from)
       await end?.()
     } catch (error) {
@@ -191,16 +192,6 @@ export class Measurement {
       row.failed++
       row.failure = reasonOf(error)
     }
-  }
-
-  #orStopped<T>(work: Promise<T>): Promise<T> {
-    const { stop } = this.#options
-    return new Promise((resolve, reject) => {
-      const abort = (): void => reject(stop.reason as Error)
-      if (stop.aborted) abort()
-      stop.addEventListener('abort', abort, { once: true })
-      work.then(resolve, reject).finally(() => stop.removeEventListener('abort', abort))
-    })
   }
 }
 
