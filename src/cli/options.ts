@@ -38,7 +38,7 @@ export const OPTIONS = {
   'port': { kind: 'integer', value: 'N', min: 1, max: 65_535, help: 'SSH port, for targets that do not name one' },
   'private-key': { kind: 'text', value: 'FILE', many: true, help: 'key to log in with' },
   'ask-password': { kind: 'flag', help: 'asks once for a password, used for every target' },
-  'host-keys': { kind: 'text', value: 'MODE', choices: ['enforce', 'accept', 'ignore'], fallback: 'enforce', help: 'enforce: known keys only; accept: saves the keys of new hosts; ignore: anyone may pose as the target' },
+  'host-keys': { kind: 'text', value: 'MODE', choices: ['enforce', 'accept', 'ignore'], fallback: 'what the SSH configuration says, else enforce', help: 'enforce: known keys only; accept: saves the keys of new hosts; ignore: anyone may pose as the target' },
   'known-hosts': { kind: 'text', value: 'FILE', many: true, help: 'known host keys' },
   'ssh-config': { kind: 'text', value: 'FILE', help: "OpenSSH configuration; 'none' reads none" },
   'transport': { kind: 'text', value: 'KIND', choices: ['ssh2', 'openssh'], help: "ssh2: built in; openssh: the system's ssh program" },
