@@ -16,7 +16,7 @@ export interface JumpStop {
 export const MAX_JUMPS = 16
 
 /** Settings that a jump given by the caller, or by the host before, replaces. */
-const REPLACED = ['proxycommand', 'proxyusefdpass']
+const REPLACED = ['proxycommand', 'proxyusefdpass', 'bindaddress', 'bindinterface']
 
 export interface RouteOptions {
   /** How messages name the target, and its path. */

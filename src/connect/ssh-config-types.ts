@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { join } from 'node:path'
 import type { Options } from './ssh-config-eval.ts'
 import { expandPath } from './ssh-tokens.ts'
@@ -53,7 +54,7 @@ export interface SshConfig {
 }
 
 const DEFAULT_IDENTITIES = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk']
-const OPENSSH_ONLY = ['proxycommand', 'pkcs11provider', 'knownhostscommand', 'revokedhostkeys', 'proxyusefdpass']
+const OPENSSH_ONLY = ['proxycommand', 'pkcs11provider', 'knownhostscommand', 'revokedhostkeys', 'proxyusefdpass', 'bindinterface']
 
 /**
  * Gives the options types and defaults. `mentioned` are the keywords that some file uses: a list of algorithms that no file
@@ -126,7 +127,11 @@ export function typed(alias: string, options: Options, mentioned: ReadonlySet<st
     kexAlgorithms: algorithms('kexalgorithms'),
     ciphers: algorithms('ciphers'),
     macs: algorithms('macs'),
-    needsOpenSsh: OPENSSH_ONLY.filter((keyword) => given(keyword) !== undefined && flag(keyword, false)),
+    needsOpenSsh: [
+      ...OPENSSH_ONLY.filter((keyword) => given(keyword) !== undefined && flag(keyword, false)),
+      // A name of this machine, which would have to be looked up first.
+      ...(isIP(given('bindaddress') ?? '::') === 0 ? ['bindaddress'] : []),
+    ],
   }
 }
 

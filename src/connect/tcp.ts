@@ -8,6 +8,10 @@ export interface TcpTarget {
   port: number
   /** How messages name the target. */
   name: string
+  /** Addresses of one kind only. Default: any. */
+  family?: 4 | 6 | undefined
+  /** Address of this machine from which it goes out. Default: the system's choice. */
+  from?: string | undefined
   /** Hears when the stage changes from 'resolve' to 'tcp'. */
   onStage?: (stage: Stage) => void
 }
@@ -33,7 +37,8 @@ export function dialTcp(target: TcpTarget, signal?: AbortSignal): Promise<Stream
       pipe?.take(Buffer.from(room.subarray(0, size)))
       return true
     }
-    const socket = connect({ host: target.host, port: target.port, onread: { buffer: room, callback: take } })
+    const { host, port, family, from } = target
+    const socket = connect({ host, port, ...(family && { family }), ...(from && { localAddress: from }), onread: { buffer: room, callback: take } })
     // Not by the option: Node before 16.17 does not know it.
     socket.setNoDelay(true)
     const abort = (): void => {

@@ -1,7 +1,7 @@
 import type { SshConfig } from '../connect/ssh-config.ts'
 import type { Ssh2Options } from '../connect/ssh2.ts'
 import type { Turn } from '../connect/pace.ts'
-import { dialEarly, type EarlyPipe } from '../connect/tcp.ts'
+import { dialEarly, dialTcp, type EarlyPipe, type TcpTarget } from '../connect/tcp.ts'
 import type { Connection } from '../connect/transport.ts'
 import type { ConnectOptions } from './api.ts'
 import type { ReachContext } from './reach-context.ts'
@@ -33,7 +33,7 @@ export async function loginBySsh2(
     prompting: context.prompting,
     signal: context.signal,
     clock: context.clock,
-    ...(through ?? { turn: early?.turn, first: early?.pipe }),
+    ...(through ?? { turn: early?.turn, first: early?.pipe, ...againFrom(config, context) }),
   })
   connection.ready.then(login.close, () => {
     login.close()
@@ -44,9 +44,10 @@ export async function loginBySsh2(
 }
 
 /** The server has work of its own before it speaks: it does that while keys and known hosts are read here. */
-function dialNow({ hostName: host, port }: SshConfig, { name, pace, signal }: ReachContext): { turn: Turn; pipe: EarlyPipe; drop(): void } {
-  const turn = pace.turn(`${host}:${port}`)
-  const { pipe, drop } = dialEarly({ host, port, name }, turn.begin(signal), signal)
+function dialNow(config: SshConfig, { name, pace, signal }: ReachContext): { turn: Turn; pipe: EarlyPipe; drop(): void } {
+  const target = tcpTarget(config, name)
+  const turn = pace.turn(`${target.host}:${target.port}`)
+  const { pipe, drop } = dialEarly(target, turn.begin(signal), signal)
   return {
     turn,
     pipe,
@@ -55,4 +56,14 @@ function dialNow({ hostName: host, port }: SshConfig, { name, pace, signal }: Re
       drop()
     },
   }
+}
+
+function tcpTarget({ hostName: host, port, addressFamily, bindAddress: from }: SshConfig, name: string): TcpTarget {
+  return { host, port, name, from, family: addressFamily === 'any' ? undefined : addressFamily === 'inet' ? 4 : 6 }
+}
+
+/** How later tries dial where the configuration says more than host and port. */
+function againFrom(config: SshConfig, { name }: ReachContext): Pick<Ssh2Options, 'dial'> {
+  const target = tcpTarget(config, name)
+  return target.from === undefined && target.family === undefined ? {} : { dial: (signal) => dialTcp(target, signal) }
 }

@@ -66,6 +66,16 @@ describe.skipIf(!haveSshd)('SSH as people have it', () => {
       expect(await works(`${server.user}@web:${server.port}`, { sshConfig })).toBe('ssh2')
     })
 
+    test('BindAddress is where TCP leaves from, and AddressFamily where it goes to', async () => {
+      const sshConfig = config('Host web', '  HostName 127.0.0.1', '  BindAddress 127.0.0.9', ...login(), 'Host six', '  HostName localhost', '  AddressFamily inet6', ...login())
+      const context = await ramet.connect('web', { sshConfig })
+      expect((await context.exec('echo $SSH_CONNECTION')).stdout).toMatch(/^127\.0\.0\.9 /)
+      expect(ramet.stats().links[0]?.transport).toBe('ssh2')
+      await context.close()
+      // The server listens at 127.0.0.1 alone, which this name has, too.
+      expect((await failure(ramet.connect('six', { sshConfig, timeout: 5000 }))).code).toMatch(/connect-refused|resolve-failed|connect-failed/)
+    })
+
     test('Include, with a pattern', async () => {
       mkdirSync(join(dir, 'conf.d'), { recursive: true })
       writeFileSync(join(dir, 'conf.d', '10-web'), ['Host web', '  HostName 127.0.0.1', ...login(), ''].join('\n'), { mode: 0o600 })
