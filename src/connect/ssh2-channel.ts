@@ -1,7 +1,8 @@
 import { deferred } from '../base/deferred.ts'
 import type { RametError } from '../router/errors.ts'
 import { PIPE_LOW_WATER, type Pipe, type PipeSink } from '../router/pipe.ts'
-import { Incoming, Outgoing, RECEIVE_PACKET, RECEIVE_WINDOW } from './ssh2-flow.ts'
+import type { ChannelKind } from './ssh2-channel-kind.ts'
+import { Incoming, Outgoing, RECEIVE_PACKET } from './ssh2-flow.ts'
 import { rekeying, type SshProtocol } from './ssh2-protocol.ts'
 import type { ProcessEnd, RemoteProcess } from './transport.ts'
 
@@ -16,33 +17,6 @@ export interface ChannelOwner {
   /** Ends the whole connection. */
   fail(error: RametError): void
   error(code: 'launch-failed' | 'protocol-error', text: string, hint: string): RametError
-}
-
-/** What a channel is for. */
-export interface ChannelKind {
-  /** Asks the server for it. `id`: our number for the channel. */
-  open(protocol: SshProtocol, id: number): void
-  /**
-   * Starts the work on it, which may be sent ahead of the server's confirmation, and input behind it. Left out: the
-   * confirmation is all that is waited for, and nothing may be sent before it.
-   */
-  start?(protocol: SshProtocol, remote: number): void
-  /** The error for a server that refuses it. `reason` is SSH's number. */
-  refused(reason: number, text: string): RametError
-  /** The server has confirmed it. */
-  opened?(): void
-  /** It is over, or will never be. Called once. */
-  over?(cause: Error | undefined): void
-}
-
-/** A channel for one command. */
-export function commandChannel(command: string, owner: ChannelOwner): ChannelKind {
-  return {
-    open: (protocol, id) => protocol.session(id, RECEIVE_WINDOW, RECEIVE_PACKET),
-    start: (protocol, remote) => protocol.exec(remote, command, true),
-    refused: (reason, text) => owner.error('launch-failed', `the server refused to open a channel (${text || `reason ${reason}`})`,
-      'The server may allow fewer sessions per connection (MaxSessions in sshd_config, 10 by default): use fewer at once.'),
-  }
 }
 
 /**

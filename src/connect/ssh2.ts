@@ -7,7 +7,8 @@ import type { Pipe } from '../router/pipe.ts'
 import { ConnectTimer } from './connect-timer.ts'
 import { failedProcess } from './failed-process.ts'
 import type { SshKey } from './ssh-key.ts'
-import { type ChannelOwner, commandChannel, SshChannel } from './ssh2-channel.ts'
+import { commandChannel } from './ssh2-channel-kind.ts'
+import { type ChannelOwner, SshChannel } from './ssh2-channel.ts'
 import { cancelled, closedHere, silent, timedOut } from './ssh2-errors.ts'
 import { forwardChannel } from './ssh2-forward.ts'
 import { type HostAuthority, HostKeyGate, type HostKeyVerifier } from './ssh2-host-key.ts'
@@ -209,9 +210,9 @@ class Ssh2Connection implements Connection, ChannelOwner {
   private async attempt(): Promise<void> {
     this.dials++
     if (this.options.dial !== undefined) this.reach('tcp')
+    const { host, port, turn, user, keys = [], password, prompt, verifyHostKey, hostAuthority } = this.options
     let pipe: Pipe
     try {
-      const { host, port, turn } = this.options
       await turn?.begin(this.abort.signal)
       const onStage = (stage: Stage): void => this.reach(stage)
       const first = this.dials === 1 ? this.options.first?.(onStage) : undefined
@@ -226,7 +227,6 @@ class Ssh2Connection implements Connection, ChannelOwner {
     if (this.isClosed()) return pipe.close()
     this.reach('host-key')
     this.pipe = pipe
-    const { host, port, user, keys = [], password, prompt, verifyHostKey, hostAuthority } = this.options
     this.session = new SshSession({
       pipe, algorithms: this.algorithms, flight: this.flight,
       gate: new HostKeyGate(host, port, this.name, { verify: verifyHostKey, authority: hostAuthority }),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { type ChannelOwner, commandChannel, SshChannel } from '../../src/connect/ssh2-channel.ts'
+import { commandChannel } from '../../src/connect/ssh2-channel-kind.ts'
+import { type ChannelOwner, SshChannel } from '../../src/connect/ssh2-channel.ts'
 import type { SshProtocol } from '../../src/connect/ssh2-protocol.ts'
 import { ChannelPipe } from '../../src/controller/channel-pipe.ts'
 import type { Channel } from '../../src/router/channel.ts'
