@@ -12,10 +12,11 @@ import type { Entry, LeftOut, Report } from './contender.ts'
 import { allContenders, findDirect, findSsh } from './contenders.ts'
 import type { Direct, SshProgram } from './contenders.ts'
 import { count } from './count.ts'
+import { timeToCount } from './counting-relay.ts'
 import { readCpu } from './cpu.ts'
 import { plural, shortTime } from './figures.ts'
 import { Measurement } from './measurement.ts'
-import { countingTime, roundsFor } from './plan.ts'
+import { roundsFor } from './plan.ts'
 import { WarmRamet } from './ramet-contenders.ts'
 import { Children } from './ssh-process.ts'
 import { BenchFiles } from './ssh-way.ts'
@@ -127,7 +128,7 @@ export class BenchRun {
       measurement.rows.sort((a, b) => place(a.id) - place(b.id))
       if (!stop.signal.aborted) {
         const left = this.#maxTime - (clock.now() - from)
-        const counting = 'none' in direct ? 0 : Math.min(countingTime(measurement.alone), left * COUNTING)
+        const counting = 'none' in direct ? 0 : Math.min(measurement.alone.reduce((sum, call) => sum + timeToCount(call), 0), left * COUNTING)
         // A little is kept for what takes longer than it did at first.
         const takes = measurement.plan((left - counting) * 0.9)
         this.#sayShares(measurement, takes + counting)

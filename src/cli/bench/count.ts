@@ -1,14 +1,19 @@
 import type { Clock } from '../../base/clock.ts'
 import { orAborted } from '../../base/or-aborted.ts'
 import type { Contender, Counted, Door, Entry, Kind } from './contender.ts'
-import { combine, CountingRelay, divided } from './counting-relay.ts'
+import { combine, CountingRelay, divided, holdFor } from './counting-relay.ts'
 
-/** Calls that are counted, of each kind. They are all alike. */
+/** Calls that are counted, of each kind: all alike, and the second one on a slower way. */
 const CALLS = 2
 
+/** A contender with what it is able to do, and the milliseconds that one call takes when it is alone. */
+export interface Able {
+  entry: Entry
+  kinds: ReadonlyMap<Kind, number>
+}
+
 export interface CountOptions {
-  /** With what each is able to do. */
-  entries: readonly { entry: Entry; kinds: readonly Kind[] }[]
+  entries: readonly Able[]
   target: Door
   clock: Clock
   stop: AbortSignal
@@ -47,26 +52,28 @@ export async function count({ entries, target, clock, stop, progress }: CountOpt
   return counting
 }
 
-async function countOne(entry: Entry, kinds: readonly Kind[], contender: Contender, relay: CountingRelay, { counted }: Counting, stop: AbortSignal): Promise<void> {
+async function countOne(entry: Entry, kinds: Able['kinds'], contender: Contender, relay: CountingRelay, { counted }: Counting, stop: AbortSignal): Promise<void> {
   const start = { ...relay.counts }
   await contender.open(stop)
   const found: Counted = { fresh: entry.fresh, opening: await relay.since(start), calls: {} }
   counted.set(entry.id, found)
-  for (const kind of kinds) {
+  for (const [kind, alone] of kinds) {
     // The first one may bring code along; who connects for each call does so each time.
     const warm = { ...relay.counts }
     if (!entry.fresh) await contender.call(kind, stop)
     const first = await relay.since(warm)
     const before = { ...relay.counts }
-    let roundTrips = 0
+    let roundTrips = Infinity
     for (let turn = 0; turn < CALLS; turn++) {
+      if (turn > 0) relay.hold = holdFor(alone)
       const already = relay.counts.roundTrips
       const end = await contender.call(kind, stop)
-      // Nobody waits for a goodbye.
-      roundTrips += relay.counts.roundTrips - already
+      // Nobody waits for a goodbye. What one call did not have to wait for, none has to.
+      roundTrips = Math.min(roundTrips, relay.counts.roundTrips - already)
       await end?.()
     }
-    const each = { ...divided(await relay.since(before), CALLS), roundTrips: roundTrips / CALLS }
+    const each = { ...divided(await relay.since(before), CALLS), roundTrips }
+    relay.hold = holdFor(0)
     found.calls[kind] = each
     if (!entry.fresh) found.opening = combine(found.opening, combine(first, each, -1), 1)
   }

@@ -9,16 +9,18 @@ import type { Door, Wire } from './contender.ts'
  * round trips from packets that only follow one another, also with a target that is as near as loopback.
  */
 const HOLD = 15
+/** Milliseconds that they are held at most. */
+const LONGEST = 75
 /** Bytes of a TCP segment on Ethernet, with timestamps. */
 const SEGMENT = 1448
-/** Milliseconds without a byte after which a call's traffic is over. */
-const QUIET = 2 * HOLD + 10
 /** Times that quiet is waited for. */
 const PATIENCE = 25
 
 /** A TCP relay on 127.0.0.1 that counts what passes between us and the target. It is slow on purpose: nothing is timed through it. */
 export class CountingRelay {
   state: 'open' | 'closed' = 'open'
+  /** Milliseconds, as below. */
+  hold: number = HOLD
   readonly door: Door
   readonly counts: Wire = noWire()
   /** Milliseconds of each TCP handshake with the target, names resolved. */
@@ -52,7 +54,7 @@ export class CountingRelay {
     for (let turn = 0, seen = -1; turn < PATIENCE && seen !== this.#total; turn++) {
       seen = this.#total
       const { promise, resolve } = deferred<void>()
-      this.#clock.after(QUIET, resolve)
+      this.#clock.after(quietAfter(this.hold), resolve)
       await promise
     }
     return combine(this.counts, before, -1)
@@ -106,23 +108,48 @@ export class CountingRelay {
   /** `passing` hears of bytes that come, and gives what is to be done when they leave. */
   #pass(from: Socket, to: Socket, passing: (length: number) => () => void): void {
     this.#sockets.add(from)
+    const held: (() => void)[] = []
+    // What was held for longer is not overtaken by what comes after it.
+    const hold = (leave: () => void): void => {
+      held.push(leave)
+      this.#clock.after(this.hold, () => held.shift()!())
+    }
     from.on('data', (bytes: Buffer) => {
       const leave = passing(bytes.length)
-      // Timers of one length fire in the order in which they were set.
-      this.#clock.after(HOLD, () => {
+      hold(() => {
         leave()
         if (!to.destroyed && !to.write(bytes)) from.pause()
       })
     })
     to.on('drain', () => from.resume())
-    from.on('end', () => void this.#clock.after(HOLD, () => to.end()))
+    from.on('end', () => hold(() => to.end()))
     // What ends one side at once ends the other: a relay that hides a reset would hide a fault.
     from.on('error', () => to.destroy())
     from.on('close', () => {
       this.#sockets.delete(from)
-      this.#clock.after(2 * HOLD, () => to.destroy())
+      this.#clock.after(2 * this.hold, () => to.destroy())
     })
   }
+}
+
+/**
+ * Milliseconds to hold bytes so that round trips are not taken for more than they are: while the target works on an answer, what we
+ * send beside it must not arrive, or the answer would seem to have waited for that. `alone`: what the whole call takes.
+ */
+export function holdFor(alone: number): number {
+  return Math.min(LONGEST, Math.max(HOLD, alone))
+}
+
+/** Milliseconds without a byte after which a call's traffic is over. */
+function quietAfter(hold: number): number {
+  return 2 * hold + 10
+}
+
+/** Milliseconds that counting one kind of call takes, about, in the calls that `count` makes. */
+export function timeToCount({ each, fresh }: { each: number; fresh: boolean }): number {
+  const [calls, trips, opening] = fresh ? [2, 8, 0] : [3, 2, 200]
+  const hold = holdFor(each)
+  return calls * each + 2 * trips * ((calls - 1) * HOLD + hold) + 4 * quietAfter(hold) + opening
 }
 
 export function noWire(): Wire {

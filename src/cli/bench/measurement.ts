@@ -4,6 +4,7 @@ import { withinTime } from '../../base/within-time.ts'
 import { isRametError } from '../../router/errors.ts'
 import { KINDS } from './contender.ts'
 import type { Contender, Entry, Kind, LeftOut, Row } from './contender.ts'
+import type { Able } from './count.ts'
 import type { CpuReading } from './cpu.ts'
 import { callsInRound, planned, rotated, shareOut } from './plan.ts'
 
@@ -33,7 +34,8 @@ export interface MeasurementOptions {
 interface Running {
   entry: Entry
   contender: Contender
-  kinds: Kind[]
+  /** With what one call takes when it is alone, milliseconds. */
+  kinds: Map<Kind, number>
 }
 
 /**
@@ -57,7 +59,7 @@ export class Measurement {
   /** Opens one contender; what comes back lets it make its first calls. `needed`: rejects with what it failed with. */
   async open(entry: Entry, contender: Contender, needed: boolean, opened?: () => Promise<void>): Promise<() => Promise<void>> {
     const { stop, progress } = this.#options
-    const running: Running = { entry, contender, kinds: [] }
+    const running: Running = { entry, contender, kinds: new Map() }
     this.#running.push(running)
     progress(`${entry.label}: connecting`)
     try {
@@ -80,8 +82,8 @@ export class Measurement {
   }
 
   /** Who takes part, with what. */
-  get able(): { entry: Entry; kinds: readonly Kind[] }[] {
-    return this.#running.filter(({ kinds }) => kinds.length > 0)
+  get able(): Able[] {
+    return this.#running.filter(({ kinds }) => kinds.size > 0)
   }
 
   /** How many calls each row gets within the time, which comes out as milliseconds. */
@@ -140,7 +142,7 @@ export class Measurement {
       if (!stop.aborted) this.#leaveOut(entry, kind, reasonOf(error))
       return
     }
-    running.kinds.push(kind)
+    running.kinds.set(kind, each)
     const row: Row = { id: entry.id, label: entry.label, kind, planned: 0, times: [], busy: 0, cpuOwn: 0, cpuChildren: undefined, failed: 0, failure: undefined }
     this.#estimates.set(row, each)
     this.rows.push(row)

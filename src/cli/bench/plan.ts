@@ -50,20 +50,6 @@ export function planned(estimates: readonly Estimate[], counts: readonly number[
   return estimates.reduce((sum, { each }, index) => sum + each * (counts[index] ?? 0), 0)
 }
 
-/** Milliseconds that a call takes longer through the relay that counts, and until what it sent has all passed. */
-const COUNTED = { fresh: 400, warm: 150 }
-/** Calls that are counted or warm up for that. */
-const COUNTED_CALLS = { fresh: 2, warm: 3 }
-
-/** Milliseconds that counting will take, about; `alone`: what one call of each kind by each contender takes when it is alone. */
-export function countingTime(alone: readonly { each: number; fresh: boolean }[]): number {
-  return alone.reduce((sum, { each, fresh }) => {
-    const kind = fresh ? 'fresh' : 'warm'
-    // Opening costs about what a call with its own connection does, shared by the two kinds.
-    return sum + COUNTED_CALLS[kind] * (each + COUNTED[kind]) + (fresh ? 0 : COUNTED.fresh / 2)
-  }, 0)
-}
-
 /** The same list, beginning elsewhere in each round: nobody is always first. */
 export function rotated<T>(list: readonly T[], by: number): T[] {
   const at = list.length === 0 ? 0 : by % list.length

@@ -4,8 +4,9 @@ import { connect, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { systemClock } from '../../../src/base/clock.ts'
-import type { Contender, Door, Entry } from '../../../src/cli/bench/contender.ts'
+import type { Contender, Door } from '../../../src/cli/bench/contender.ts'
 import { count } from '../../../src/cli/bench/count.ts'
+import type { Able } from '../../../src/cli/bench/count.ts'
 import { CountingRelay } from '../../../src/cli/bench/counting-relay.ts'
 import { readCpu } from '../../../src/cli/bench/cpu.ts'
 
@@ -33,6 +34,11 @@ async function dial(door: Door): Promise<Socket> {
 async function ask(socket: Socket, bytes: number, answer: number): Promise<void> {
   socket.write(Buffer.alloc(bytes))
   for (let got = 0; got < answer;) got += ((await once(socket, 'data')) as [Buffer])[0].length
+}
+
+/** Who does commands, each of which takes so many ms when it is alone. */
+function able(id: string, fresh: boolean, alone: number, make: (door: Door) => Contender): Able {
+  return { entry: { id, label: id, what: '', fresh, make: (door) => make(door!) }, kinds: new Map([['command', alone]]) }
 }
 
 test('the relay counts connections, bytes, packets and round trips, the TCP handshake being one', async () => {
@@ -64,8 +70,7 @@ test('a target that does not answer ends the connection', async () => {
 test('each call is counted, opening apart, and a contender that fails is named', async () => {
   const target = await server(50)
   const open: Socket[] = []
-  const entry = (id: string, fresh: boolean, make: (door: Door) => Contender): { entry: Entry; kinds: ['command'] } =>
-    ({ entry: { id, label: id, what: '', fresh, make: (door) => make(door!) }, kinds: ['command'] })
+  const entry = (id: string, fresh: boolean, make: (door: Door) => Contender): Able => able(id, fresh, 1, make)
   const warm = entry('warm', false, (door) => {
     let calls = 0
     return {
@@ -97,11 +102,41 @@ test('each call is counted, opening apart, and a contender that fails is named',
   expect(counted.get('fresh')!.calls.command).toEqual({ connections: 1, bytesOut: 20, bytesIn: 50, packetsOut: 1, packetsIn: 1, roundTrips: 2 })
 })
 
+test('what is sent beside while the target works on its answer makes no further round trip', async () => {
+  const work = 60
+  const listener = createServer((socket) => {
+    socket.on('error', () => {}).once('data', () => {
+      socket.write('started')
+      setTimeout(() => socket.end('done'), work)
+    })
+  })
+  servers.push(listener)
+  listener.listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const working = able('working', true, work, (door) => ({
+    open: async () => {},
+    call: async () => {
+      const socket = await dial(door)
+      socket.write('begin')
+      let said = ''
+      for await (const bytes of socket.setEncoding('utf8')) {
+        if (said === '') socket.write('thanks')
+        said += bytes as string
+      }
+      expect(said).toBe('starteddone')
+    },
+    close: async () => {},
+  }))
+  const { counted, problems } = await count({ clock: systemClock, entries: [working], target: { host: '127.0.0.1', port: (listener.address() as AddressInfo).port }, stop: new AbortController().signal, progress: () => {} })
+  expect(problems).toEqual([])
+  expect(counted.get('working')!.calls.command!.roundTrips).toBe(2)
+})
+
 test('counting stops at once when it is told to', async () => {
   const target = await server(0)
   const stop = new AbortController()
-  const hangs: Entry = { id: 'a', label: 'a', what: '', fresh: false, make: () => ({ open: () => new Promise(() => {}), call: async () => {}, close: async () => {} }) }
-  const counting = count({ clock: systemClock, entries: [{ entry: hangs, kinds: ['command'] }], target, stop: stop.signal, progress: () => {} })
+  const hangs = able('a', false, 1, () => ({ open: () => new Promise(() => {}), call: async () => {}, close: async () => {} }))
+  const counting = count({ clock: systemClock, entries: [hangs], target, stop: stop.signal, progress: () => {} })
   stop.abort(new Error('stopped'))
   expect((await counting).problems).toEqual([])
 })
