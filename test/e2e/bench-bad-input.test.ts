@@ -96,14 +96,13 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
     }
   }, 60_000)
 
-  test('when it is killed the shared connection ends too', async () => {
+  test('when it is killed the shared connection ends too, and its files go', async () => {
     const { child, ended, says } = lab.run([...lab.to(), '--calls', '500'])
     await says('This takes about')
     child.kill('SIGKILL')
     await ended
     await expect.poll(() => childrenOf(lab.server.pid), { timeout: 10_000 }).toEqual([])
-    // Nobody was left to remove it.
-    for (const name of readdirSync(lab.temporary)) rmSync(join(lab.temporary, name), { recursive: true })
+    await expect.poll(() => readdirSync(lab.temporary), { timeout: 10_000 }).toEqual([])
   }, 60_000)
 
   test('a host that can not be reached is an error that says so', async () => {
@@ -142,6 +141,18 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
     }
     expect(readdirSync(long)).toEqual([])
     rmSync(long, { recursive: true })
+  }, 60_000)
+
+  test('where no file can be written, ssh alone is left out, and a server of its own says what it lacks', async () => {
+    const env = { TMPDIR: join(lab.place, 'nowhere') }
+    const { code, stdout, stderr } = await lab.run([...lab.to(), '--calls', '1', '--max-time', '15', '--format', 'json'], env).ended
+    expect(code, stderr).toBe(0)
+    const { results, left_out: leftOut } = valueOf(stdout)
+    expect(leftOut.map(({ contender, reason }) => [contender, reason])).toEqual(['ssh', 'ssh-pinned', 'ssh-master'].map((id) => [id, `no folder can be made in ${env.TMPDIR} (ENOENT: no such file or directory)`]))
+    expect(results).toHaveLength(8)
+    const own = await lab.run(['--calls', '1'], env).ended
+    expect([own.code, own.stdout]).toEqual([1, ''])
+    expect(own.stderr).toMatch(/^ramet: .*a server of its own needs a folder for its keys, and no folder can be made in \S+\/nowhere \(ENOENT: no such file or directory\); set TMPDIR to one that can be written to$/m)
   }, 60_000)
 
   test('a target without Node: commands are measured, and every function is named as left out', async () => {

@@ -87,7 +87,7 @@ export async function allContenders(situation: Situation, ssh: SshProgram | unde
   const { work, files, children, place, flags } = situation
   const config = 'config' in direct ? direct.config : undefined
   const way = sshWay(place, flags)
-  const noSsh = ssh === undefined ? 'there is no ssh client on this machine' : 'none' in way ? way.none : undefined
+  const noSsh = ssh === undefined ? 'there is no ssh client on this machine' : 'none' in way ? way.none : files.none
   const options = (door: Door | undefined, lines: readonly string[] = []): SshOptions =>
     ({ program: 'ssh', way: 'none' in way ? { host: '', args: [] } : sshArgs(way, { flags, files, lines, ...(door !== undefined && config !== undefined ? { door: { ...door, config } } : {}) }), work, children })
   const pinned = pinnedLines(ssh, config)

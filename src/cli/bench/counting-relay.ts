@@ -10,7 +10,7 @@ import type { Door, Wire } from './contender.ts'
  */
 const HOLD = 15
 /** Milliseconds that they are held at most. */
-const LONGEST = 75
+const LONGEST = 100
 /** Bytes of a TCP segment on Ethernet, with timestamps. */
 const SEGMENT = 1448
 /** Times that quiet is waited for. */

@@ -4,6 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { usageError } from '../usage-error.ts'
+import { noFolder } from './bench-files.ts'
 
 /** What the server has seen since it started. Bytes: both ways, TCP payload. */
 export interface Counts {
@@ -35,7 +37,9 @@ export interface EmbeddedServer {
 
 /** Starts the embedded server, a program of this build, with so many targets on ports of their own on 127.0.0.1. */
 export async function startEmbedded(count: number, program: URL): Promise<EmbeddedServer> {
-  const folder = await mkdtemp(join(os.tmpdir(), 'ramet-start-'))
+  const folder = await mkdtemp(join(os.tmpdir(), 'ramet-start-')).catch((error: unknown) => {
+    throw usageError(`a server of its own needs a folder for its keys, and ${noFolder(error)}`, 'set TMPDIR to one that can be written to', error)
+  })
   const child = fork(fileURLToPath(program), [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   const exited = once(child, 'exit')
   const ask = async <Kind extends FromServer['kind']>(message: ToServer, kind: Kind): Promise<FromServer & { kind: Kind }> => {

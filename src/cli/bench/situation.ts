@@ -2,8 +2,8 @@ import type { Logger } from 'pino'
 import type { Prompt } from '../../controller/api.ts'
 import type { Flags } from '../options.ts'
 import type { Place } from '../ways.ts'
+import type { BenchFiles } from './bench-files.ts'
 import type { Children } from './ssh-process.ts'
-import type { BenchFiles } from './ssh-way.ts'
 import type { Work } from './work.ts'
 
 /** What every contender of a run is made from. */

@@ -1,7 +1,8 @@
 import { setTimeout as after } from 'node:timers/promises'
+import type { BenchFiles } from './bench-files.ts'
 import type { Contender, Kind } from './contender.ts'
 import type { Children, SshProcess } from './ssh-process.ts'
-import type { BenchFiles, SshWay } from './ssh-way.ts'
+import type { SshWay } from './ssh-way.ts'
 import { check } from './work.ts'
 import type { Work } from './work.ts'
 

@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
+import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { lookupName } from '../../connect/known-hosts.ts'
 import type { SshConfig } from '../../connect/ssh-config.ts'
@@ -7,10 +6,8 @@ import { displayName, parseTarget } from '../../connect/target.ts'
 import type { TargetAddress } from '../../connect/target.ts'
 import type { Flags } from '../options.ts'
 import type { Place } from '../ways.ts'
+import type { BenchFiles } from './bench-files.ts'
 import type { Door } from './contender.ts'
-
-/** Length of a unix socket's path on the strictest system, less what ssh appends while it makes the socket. */
-const MAX_SOCKET = 104 - 18
 
 type SshAddress = Extract<TargetAddress, { kind: 'ssh' }>
 
@@ -19,37 +16,6 @@ export interface SshWay {
   host: string
   /** Before the host. */
   args: readonly string[]
-}
-
-/** The temporary files of a run, in a directory that only we can look into. */
-export class BenchFiles {
-  state: 'open' | 'closed' = 'open'
-  readonly dir: string = mkdtempSync(join(tmpdir(), 'ramet-b-'))
-  readonly #written = new Map<string, string>()
-  #sockets = 0
-
-  /** A path for a control socket. Throws where the directory's name leaves no room for one. */
-  socket(): string {
-    const path = join(this.dir, `s${++this.#sockets}`)
-    if (path.length > MAX_SOCKET) throw new Error(`the path of its socket would be too long: ${path}`)
-    return path
-  }
-
-  /** The path of a file with this text; one for all who need the same. */
-  write(text: string): string {
-    const known = this.#written.get(text)
-    if (known !== undefined) return known
-    const path = join(this.dir, `c${this.#written.size + 1}`)
-    writeFileSync(path, text, { mode: 0o600 })
-    this.#written.set(text, path)
-    return path
-  }
-
-  close(): void {
-    if (this.state === 'closed') return
-    this.state = 'closed'
-    rmSync(this.dir, { recursive: true, force: true })
-  }
 }
 
 /** The machines that `ssh` goes over, the last of which is the target. */
