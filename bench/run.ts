@@ -1,13 +1,4 @@
-/**
- * npm run bench: ramet against its peers on this machine.
- *
- *   --only NAME,NAME   these benchmarks only       --list        their names
- *   --samples N        rounds of each comparison   --short       a quick look: fewer rounds, fewer calls
- *   --out FILE         where the results go; without it a full run writes bench/results/DATE.json and any other writes none
- *   --readme           writes the newest results into the README and its picture, and measures nothing
- *   --profile          where controller, hop and target spend their time (profile.ts); nothing is judged
- *   --guard            what CI looks at: counts that must not grow, and ratios that must not double (guard.ts)
- */
+/** npm run bench: ramet against its peers on this machine. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -48,25 +39,37 @@ const benchmarks: readonly Benchmark[] = [
 /** The drivers are this program too, so that one file is built. */
 const drivers: Record<string, (settings: RametSettings) => Promise<void>> = { 'ramet': serveRamet, 'raw-echo': serveRawEcho, 'ssh2': serveSsh2 }
 
-const { values } = parseArgs({
-  options: {
-    'only': { type: 'string' },
-    'samples': { type: 'string' },
-    'short': { type: 'boolean' },
-    'out': { type: 'string' },
-    'list': { type: 'boolean' },
-    'readme': { type: 'boolean' },
-    'guard': { type: 'boolean' },
-    'profile': { type: 'boolean' },
-    'driver': { type: 'string' },
-  },
-  allowPositionals: true,
-})
+const usage = `npm run bench -- [options]: ramet against its peers on this machine
+  --only NAME,NAME   these benchmarks only
+  --list             their names
+  --samples N        rounds of each comparison
+  --short            a quick look: fewer rounds, fewer calls
+  --out FILE         where the results go; without it a full run writes bench/results/DATE.json and any other writes none
+  --readme           writes the newest results into the README and its picture, and measures nothing
+  --profile          where controller, hop and target spend their time; nothing is judged
+  --guard            what CI looks at: counts that must not grow, and ratios that must not double
+  --help             this`
+
+const known = {
+  'help': { type: 'boolean' },
+  'only': { type: 'string' },
+  'samples': { type: 'string' },
+  'short': { type: 'boolean' },
+  'out': { type: 'string' },
+  'list': { type: 'boolean' },
+  'readme': { type: 'boolean' },
+  'guard': { type: 'boolean' },
+  'profile': { type: 'boolean' },
+  'driver': { type: 'string' },
+} as const
+const values = given()
 
 if (values.driver !== undefined) {
   await drivers[values.driver]?.(JSON.parse(process.argv.at(-1) ?? '') as RametSettings)
   // What a measured library may have left open is no reason to stay.
   process.exit(0)
+} else if (values.help) {
+  console.log(usage)
 } else if (values.list) {
   console.log(benchmarks.map(({ name }) => name).join('\n'))
 } else if (values.readme) {
@@ -80,6 +83,16 @@ if (values.driver !== undefined) {
   process.exitCode = await guard()
 } else {
   process.exitCode = await main()
+}
+
+/** What is no option of ours is named, with those that are. */
+function given(): ReturnType<typeof parseArgs<{ options: typeof known }>>['values'] {
+  try {
+    return parseArgs({ options: known, allowPositionals: true }).values
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${usage}`)
+    process.exit(1)
+  }
 }
 
 async function main(): Promise<number> {

@@ -4,7 +4,7 @@ import { compare, interleave, rowOf, type Benchmark, type Row, type Side } from 
 import { side, type Lab } from '../lab.ts'
 import { clush, clushMissing } from '../peers/clush.ts'
 import { parallelSsh, psshMissing } from '../peers/pssh.ts'
-import { run } from '../processes.ts'
+import { linesOf, run } from '../processes.ts'
 import type { Suite } from '../sshd.ts'
 import { addresses, root, type Workspace } from '../workspace.ts'
 
@@ -53,7 +53,9 @@ async function rametRun(workspace: Workspace, port: number): Promise<number> {
   const done = await run([
     process.execPath, cli, 'run', command, '-t', hosts.map((host) => `${host}:${port}`).join(','), '--user', workspace.user,
     '--private-key', workspace.key, '--known-hosts', workspace.knownHosts, '--ssh-config', 'none'])
-  if (done.code !== 0) throw new Error(`ramet run ended with ${done.code}: ${done.stderr.trim()} ${done.stdout.slice(-500)}`)
+  // As of the others, each host's answer is asked for, and not only that it all ended well.
+  const lines = linesOf(done.stdout)
+  if (done.code !== 0 || lines !== 2 * hosts.length) throw new Error(`ramet run ended with ${done.code} after ${lines} lines: ${done.stderr.trim()} ${done.stdout.slice(-500)}`)
   return done.duration
 }
 
