@@ -91,9 +91,10 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
   }, 60_000)
 
   test('without a target it measures on a server of its own, which is gone afterwards', async () => {
-    const { code, stdout, stderr } = await lab.run(['--calls', '2', '-c', '2', '--payload', '5000']).ended
+    const { code, stdout, stderr } = await lab.run(['--calls', '12', '-c', '12', '--payload', '5000', '--max-time', '30']).ended
     expect(code, stderr).toBe(0)
-    expect(stdout).toMatch(/^A shell command on a server of its own on this machine, 2 calls in 1 round, 2 at once:$/m)
+    expect(stdout).toMatch(/^A shell command on a server of its own on this machine, 12 calls in 1 round, 12 at once:$/m)
+    expect(stderr).not.toContain('Warning')
     expect(stderr).toMatch(/cat, 5000 bytes there and back/)
     expect(stdout.match(/^ssh, ControlMaster /gm)).toHaveLength(4)
   }, 60_000)

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { constants, existsSync, statSync } from 'node:fs'
 import { access, writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
@@ -33,6 +34,8 @@ export async function bench(desk: Desk, given: Flags): Promise<number> {
   if (given.format === 'jsonl') throw usageError("'ramet bench' has no --format jsonl", 'take json: one document at the end')
   const picture = given.svg === undefined ? undefined : await writable(resolve(desk.cwd, given.svg), given.svg)
   const stop = new AbortController()
+  // Every call that is under way listens: many of them are no leak that Node would have to warn of.
+  setMaxListeners(0, stop.signal)
   const live = isLive(desk.stderr, desk.env)
   let doing = ''
   const line = live ? new StatusLine(desk.stderr, desk.clock, () => doing) : undefined
