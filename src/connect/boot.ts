@@ -17,6 +17,8 @@ export interface BootOptions {
   path: readonly string[]
   /** What the target prints besides frames: login scripts before the stub runs, later whatever user code prints. */
   stray(bytes: Uint8Array): void
+  /** Hears that the stub has begun to run. */
+  ran?: (() => void) | undefined
 }
 
 /** What printed lines are kept for an error's text. */
@@ -113,6 +115,7 @@ export class BootPipe implements Pipe {
       this.noise = at
       this.before = new Uint8Array(0)
       this.state = 'open'
+      this.options.ran?.()
       if (noise.length > 0) this.options.stray(noise)
       if (rest.length > 0) this.sink?.data(rest)
     }

@@ -13,13 +13,11 @@ import type { HopHost } from './hop-host.ts'
 import { asRamet, failureOf, Questions } from './questions.ts'
 import type { Uplink } from './uplink.ts'
 
-/** Makes the connection to a target; what it has to ask goes to the controller. */
-export type Connect = (ask: Ask, request: HopRequest) => Connection
+/** Makes the connection to a target; what it has to ask goes to the controller. `moved` is told of each stage but the one before `ready`. */
+export type Connect = (ask: Ask, request: HopRequest, moved: () => void) => Connection
 
 /** How long a child may take for its goodbye, in ms: its commands get 2 s after their TERM. */
 const GOODBYE = 5000
-/** ms between looks at how far connecting has come. */
-const LOOK = 100
 
 /** What a parent needs for one child. */
 export interface ChildHome {
@@ -43,7 +41,8 @@ export class Child {
   private channel: ServiceChannel | undefined
   private connection: Connection | undefined
   private boot: BootPipe | undefined
-  private stage_: Stage | undefined
+  /** What the controller knows. */
+  private told_: Stage = 'resolve'
   private readonly questions: Questions
   private readonly pings: number[] = []
   /** Texts that it was offered and that are not here yet. */
@@ -82,14 +81,15 @@ export class Child {
     channel.onReset = () => this.goodbye()
     channel.onWritable = () => this.writable()
     try {
-      const connection = connect((question) => this.questions.ask(question), request)
+      const moved = (): void => this.tellStage()
+      const connection = connect((question) => this.questions.ask(question), request, moved)
       const { version, owner, target } = request
       const node = target.kind === 'process' ? process.execPath : request.node
       this.connection = connection
-      connection.ready.catch((error: Error) => this.link.close(asRamet(error)))
-      this.boot = new BootPipe(connection, { version, owner, stub: host.image, node, path: this.path, stray: (bytes) => this.stray(bytes) })
+      connection.ready.then(moved, (error: Error) => this.link.close(asRamet(error)))
+      this.boot = new BootPipe(connection, { version, owner, stub: host.image, node, path: this.path, stray: (bytes) => this.stray(bytes), ran: moved })
       this.pipe.attach(this.home.uplink.metered(this.boot))
-      this.watchStage()
+      moved()
     } catch (error) {
       this.link.close(asRamet(error as Error))
     }
@@ -184,12 +184,12 @@ export class Child {
     return this.boot.state === 'booting' ? 'launch' : 'hello'
   }
 
-  private watchStage(): void {
-    if (this.state !== 'connecting') return
+  /** At once: when this hop is lost, what the controller has heard by then is all that it can say. */
+  private tellStage(): void {
     const stage = this.stage()
-    if (stage !== this.stage_) this.up(HOP_UP.STAGE, stage)
-    this.stage_ = stage
-    this.home.host.clock.after(LOOK, () => this.watchStage())
+    if (this.state !== 'connecting' || stage === this.told_) return
+    this.told_ = stage
+    this.up(HOP_UP.STAGE, stage)
   }
 
   private answerPings(): void {

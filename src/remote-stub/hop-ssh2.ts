@@ -100,9 +100,9 @@ class Upward implements HostAuthority {
   }
 }
 
-const connect = (host: HopHost): Connect => (ask, { target, name }) => {
+const connect = (host: HopHost): Connect => (ask, { target, name }, moved) => {
   if (target.kind !== 'ssh') throw new RametError('not-supported', `${name}: not by ssh2`)
-  return connectFromHop(target, ask, { name, clock: host.clock })
+  return connectFromHop(target, ask, { name, clock: host.clock, stage: moved })
 }
 
 /** As parent.ts's, for SSH targets. */

@@ -2,7 +2,7 @@ import { HOP_DOWN, HOP_UP, type HopRequest, PROCESS_DOWN, PROCESS_UP } from '../
 import type { Connection, RemoteProcess } from '../connect/transport.ts'
 import type { ServiceChannel } from '../modules/service.ts'
 import { decode, encode } from '../router/codec.ts'
-import type { RametError } from '../router/errors.ts'
+import type { RametError, Stage } from '../router/errors.ts'
 import { KEEPALIVE } from '../router/protocol.ts'
 import type { Connect } from './child.ts'
 import { asRamet, failureOf, Questions } from './questions.ts'
@@ -14,6 +14,7 @@ export class RawChild {
   private readonly questions: Questions
   private readonly gone: () => void
   private connection: Connection | undefined
+  private told: Stage = 'resolve'
 
   /** `gone` is called when nothing of it is left. */
   constructor(channel: ServiceChannel, request: HopRequest, connect: Connect, gone: () => void) {
@@ -27,8 +28,9 @@ export class RawChild {
     }
     channel.onReset = () => this.close()
     try {
-      const connection = connect((question) => this.questions.ask(question), request)
+      const connection = connect((question) => this.questions.ask(question), request, () => this.tellStage())
       this.connection = connection
+      this.tellStage()
       connection.ready.then(() => this.opened(connection), (error: Error) => this.failed(asRamet(error)))
     } catch (error) {
       this.failed(asRamet(error as Error))
@@ -57,6 +59,14 @@ export class RawChild {
     this.up(HOP_UP.HELLO, new Uint8Array(0))
     connection.watch?.(KEEPALIVE)
     connection.onClose((cause) => this.failed(asRamet(cause ?? new Error('the connection ended'))))
+  }
+
+  /** As a Child's. */
+  private tellStage(): void {
+    const stage = this.connection?.stage
+    if (this.state !== 'connecting' || stage === undefined || stage === this.told) return
+    this.told = stage
+    this.up(HOP_UP.STAGE, stage)
   }
 
   private failed(cause: RametError): void {

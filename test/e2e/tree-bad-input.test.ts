@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Context, Controller, type RametError } from '../../src/controller/index.ts'
 import { type Accounts, makeAccounts, noAccounts } from '../helpers/accounts.ts'
-import { expectHelpful, failure, leakCheck, loginTo, records, targetOf } from '../helpers/e2e-lab.ts'
+import { childrenOf, expectHelpful, failure, leakCheck, loginTo, records, targetOf } from '../helpers/e2e-lab.ts'
 import { fakePrograms } from '../helpers/fake-program.ts'
 import { haveSshd, startSshd } from '../helpers/sshd.ts'
-import { type Relay, startRelay } from '../helpers/tcp.ts'
+import { type Relay, startRelay, startTcp } from '../helpers/tcp.ts'
 import { alive, chain, pidOf, soon } from '../helpers/tree-lab.ts'
 
 const PATH = process.env['PATH']
@@ -149,6 +149,17 @@ describe('a way on that does not work, two hops away', () => {
     expect(noise.message).toMatch(/exit code 4.*library missing/)
   })
 
+  test.each(['node', 'raw'] as const)('a port that swallows connections, runtime %s: the time limit names the stage', async (runtime) => {
+    await using swallower = await startTcp((socket) => void socket.resume())
+    const hop = await two()
+    const target = `ssh://nobody@127.0.0.1:${swallower.port}`
+    const error = await failure(hop.connect(target, { sshConfig: false, hostKeys: 'ignore', identityFile: [], runtime, timeout: 1500 }))
+    expect(swallower.taken()).toBe(1)
+    expect(error).toMatchObject({ code: 'connect-timeout', stage: 'host-key', outcome: 'not-sent' })
+    expectNamed(error, ['local', 'local', target.slice(6)])
+    await soon(() => expect(swallower.sockets.size).toBe(0))
+  })
+
   test.skipIf(noAccounts !== undefined)(`a wrong password for sudo${noAccounts === undefined ? '' : ` (left out: ${noAccounts})`}`, async () => {
     const accounts: Accounts = makeAccounts(['ask', 'target'], { sudoers: { ask: 'ALL=(ALL) ALL' } })
     try {
@@ -201,7 +212,9 @@ describe('a way on that does not work, two hops away', () => {
 })
 
 describe.skipIf(!haveSshd)('a hop that loses its network while 30 children boot', () => {
-  test.each(['is cut', 'falls silent'] as const)('the network %s: every one gets its error, and no process is left', async (how) => {
+  test.each([
+    ['is cut', 'local'], ['falls silent', 'local'], ['is cut', 'ssh'], ['falls silent', 'ssh'],
+  ] as const)('the network %s, the children are %s: every one gets its error, and no process is left', async (how, kind) => {
     const dir = mkdtempSync(join(tmpdir(), 'ramet-boot-'))
     const node = join(dir, 'node.sh')
     writeFileSync(node, `#!/bin/sh\n: >${dir}/at.$$\nexec cat <&3 >/dev/null\n`, { mode: 0o755 })
@@ -213,7 +226,8 @@ describe.skipIf(!haveSshd)('a hop that loses its network while 30 children boot'
       const hop = await crowd.connect(`ssh://${server.user}@127.0.0.1:${relay.port}`, { ...loginTo(server), hostKeys: 'ignore', keepalive: { interval: 400, count: 3 } })
       const other = await crowd.connect('local:')
       const pid = pidOf(hop)
-      const children = Array.from({ length: 30 }, () => hop.connect('local:', { fresh: true, node }))
+      const [target, login, name] = kind === 'local' ? ['local:', {}, 'local'] : [targetOf(server), loginTo(server), targetOf(server).slice(6)]
+      const children = Array.from({ length: 30 }, () => hop.connect(target, { ...login, fresh: true, node }))
       const work = children.map((child) => failure(child.exec('true')))
       const opened = children.map((child) => failure(child))
       await soon(() => expect(booting()).toHaveLength(30))
@@ -223,15 +237,18 @@ describe.skipIf(!haveSshd)('a hop that loses its network while 30 children boot'
       else for (const socket of relay.sockets) socket.destroy()
       for (const error of await Promise.all(opened)) {
         expect(error).toMatchObject({ code: 'link-lost', stage: 'launch' })
-        expectNamed(error, [...hop.path, 'local'])
+        expectNamed(error, [...hop.path, name])
         expect(error.message).toContain(`was lost with its hop ${hop.path[0]}`)
       }
-      for (const error of await Promise.all(work)) expect(error).toMatchObject({ code: 'link-lost', path: [...hop.path, 'local'] })
+      for (const error of await Promise.all(work)) expect(error).toMatchObject({ code: 'link-lost', path: [...hop.path, name] })
       expect(hop.state).toBe('lost')
       await soon(() => expect([pid, ...booting()].filter(alive)).toEqual([]))
       expect(await other.call(() => 'well')).toBe('well')
       await crowd.close()
       expect(crowd.describe()).toMatchObject({ contexts: [], channels: [] })
+      // The sessions that the hop had opened are over, too.
+      await relay[Symbol.asyncDispose]()
+      await soon(() => expect(childrenOf(server.pid)).toEqual([]))
     } finally {
       await relay[Symbol.asyncDispose]()
       await server.stop()
