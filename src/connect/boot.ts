@@ -93,6 +93,8 @@ export class BootPipe implements Pipe {
 
   close(): void {
     if (this.state === 'closed') return
+    // There is no stub yet that would want a moment for its goodbye, and we may not live until the transport is less patient.
+    if (this.state === 'booting') this.process.kill('SIGTERM')
     this.state = 'closed'
     this.process.pipe.close()
     this.process.kill()

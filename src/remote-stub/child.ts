@@ -140,6 +140,12 @@ export class Child {
     this.finish()
   }
 
+  /** This hop ends: so does the child, by itself if it can. What has not become a stub yet may not even read its input. */
+  leave(): void {
+    if (this.state === 'open' || this.state === 'closing') this.link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
+    else this.close()
+  }
+
   /** Gives it up at once. */
   close(): void {
     if (this.state === 'closed') return

@@ -24,7 +24,8 @@ function runMain(): void {
   const pipe = new FdPipe(FRAMES_IN, FRAMES_OUT)
   // Only we know how to join the halves: a shell that prints its command line prints no nonce.
   pipe.write(Buffer.from(half + otherHalf, 'hex'))
-  const stub = new Stub(pipe, { clock: systemClock, image: module.stub, environment: { ...process.env }, exit: die })
+  // A turn later: what was just sent to those below has left by then.
+  const stub = new Stub(pipe, { clock: systemClock, image: module.stub, environment: { ...process.env }, exit: () => setImmediate(die) })
   captureConsole(systemClock, stub.log.limit, (...record) => stub.log.send(...record))
   const uncaught = (error: unknown, promise: unknown): void => stub.uncaught(error, promise)
   process.on('uncaughtException', uncaught)

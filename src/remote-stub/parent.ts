@@ -82,7 +82,7 @@ export class Parent implements Below, ChildHome {
   close(): void {
     for (const raw of this.raws.values()) raw.close()
     for (const remove of this.atEnd) remove()
-    for (const { link } of this.children.values()) link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
+    for (const child of this.children.values()) child.leave()
   }
 
   pack(hashes: readonly string[], again: boolean): Uint8Array {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -8,7 +8,7 @@ import { childrenOf, expectHelpful, failure, leakCheck, loginTo, records, target
 import { fakePrograms } from '../helpers/fake-program.ts'
 import { haveSshd, startSshd } from '../helpers/sshd.ts'
 import { type Relay, startRelay, startTcp } from '../helpers/tcp.ts'
-import { alive, chain, pidOf, soon } from '../helpers/tree-lab.ts'
+import { alive, chain, pidOf, soon, withText } from '../helpers/tree-lab.ts'
 
 const PATH = process.env['PATH']
 let log: ReturnType<typeof records>
@@ -209,6 +209,37 @@ describe('a way on that does not work, two hops away', () => {
       accounts[Symbol.dispose]()
     }
   }, 30_000)
+})
+
+describe.skipIf(!haveSshd || noAccounts !== undefined)('a hop that is lost while what it has started hangs and reads nothing', () => {
+  test.each(['local', 'sudo', 'ssh'] as const)('by %s: it is ended before the hop ends', async (kind) => {
+    const short = kind[0] as string
+    const accounts: Accounts = makeAccounts([short], { sudoers: { [short]: 'ALL=(ALL) ALL' } })
+    const server = await startSshd()
+    const onward = await startSshd({ user: accounts.name(short) })
+    const dir = mkdtempSync(join(tmpdir(), 'ramet-hang-'))
+    try {
+      chmodSync(dir, 0o777)
+      const node = join(dir, 'node.sh')
+      writeFileSync(node, `#!/bin/sh\n: >${dir}/at.$$\nsh -c "while :; do sleep 1; done" ${dir}\n`, { mode: 0o755 })
+      const hop = await ramet.connect(targetOf(server), loginTo(server))
+      const [target, login] = kind === 'ssh' ? [targetOf(onward), loginTo(onward)] : [kind === 'sudo' ? `sudo:${accounts.name(short)}` : 'local:', {}]
+      const opened = Array.from({ length: 5 }, () => failure(hop.connect(target, { ...login, fresh: true, node })))
+      await soon(() => expect(readdirSync(dir).filter((name) => name.startsWith('at.'))).toHaveLength(5))
+      await hop.exec('true')
+      expect(withText(dir).length).toBeGreaterThanOrEqual(10)
+      // Its connection ends; the hop itself has all the time that it needs.
+      for (const session of childrenOf(server.pid).filter((line) => line.includes('sshd'))) process.kill(Number.parseInt(session), 'SIGKILL')
+      for (const error of await Promise.all(opened)) expect(error).toMatchObject({ code: 'link-lost', stage: 'launch' })
+      await soon(() => expect(withText(dir)).toEqual([]))
+    } finally {
+      await ramet.close()
+      await server.stop()
+      await onward.stop()
+      accounts[Symbol.dispose]()
+      rmSync(dir, { recursive: true })
+    }
+  }, 40_000)
 })
 
 describe.skipIf(!haveSshd)('a hop that loses its network while 30 children boot', () => {
