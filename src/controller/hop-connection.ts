@@ -104,7 +104,7 @@ export class HopConnection implements Connection, ChannelHandler {
     const message = readable(bytes)
     const [kind, first, second] = (Array.isArray(message) ? message : []) as unknown[]
     if (kind === HOP_UP.STAGE && STAGES.includes(first)) this.stage = first as Stage
-    else if (kind === HOP_UP.ASK && typeof first === 'number') void this.answers.asked(first, second)
+    else if (kind === HOP_UP.ASK && typeof first === 'number') this.asked(first, second)
     else if (kind === HOP_UP.HELLO && this.state === 'connecting') this.opened()
     else if (kind === HOP_UP.FAILED) this.failure = hopFailure(first, this.path)
     else this.drop(this.error('protocol-error', 'is below a hop that said something of an unknown form'))
@@ -120,6 +120,11 @@ export class HopConnection implements Connection, ChannelHandler {
   reset(error: RametError): void {
     this.over(new RametError(error.code, `${this.name} was lost with its hop: ${error.message}`, { path: this.path, outcome: error.outcome, hint: error.hint, cause: error }))
     this.gone.resolve()
+  }
+
+  /** Once this is closed a question is no surprise: it crossed our CLOSE on the way. */
+  private asked(number: number, question: unknown): void {
+    if (this.state !== 'closed') void this.answers.asked(number, question)
   }
 
   private opened(): void {

@@ -19,7 +19,7 @@ afterEach(async () => {
 })
 
 /** In a box: a context that is being connected is a promise itself. */
-const below = async (target: string, options: { password?: string } = {}): Promise<{ leaf: Connecting }> => {
+const below = async (target: string, options: { password?: string; signal?: AbortSignal } = {}): Promise<{ leaf: Connecting }> => {
   const leaf = hop.connect(target, { runtime: 'raw', ...options })
   leaf.catch(() => {})
   await tree.settle()
@@ -76,6 +76,17 @@ describe('a hop with a target without an interpreter that asks', () => {
     await tree.settle()
     expect(answered()).toEqual(expect.arrayContaining([[1, 'not-allowed'], [2, 'open sesame']]))
     expect(tree.warnings()).toHaveLength(1)
+  })
+
+  it('while the target is being closed, has asked before it could know: it gets nothing, and that is no attack', async () => {
+    const wanted = new AbortController()
+    const { leaf } = await below('sudo:root', { password: 'open sesame', signal: wanted.signal })
+    wanted.abort()
+    expect(await failure(leaf)).toMatchObject({ code: 'cancelled' })
+    says.up(HOP_UP.ASK, 1, { ask: 'become', text: 'Password:' })
+    await tree.settle()
+    expect(answered()).toEqual([])
+    expect(tree.warnings()).toEqual([])
   })
 
   it('for a signature once the SSH login is over, gets a refusal and a record; who goes on loses the target', async () => {
