@@ -131,7 +131,7 @@ export type HopFailure = [code: string, message: string, stage: string | null, o
 /** Counters of the link to a context below a hop, as LinkStats has them; rtt in ms. */
 export type HopStats = [rtt: number | null, bytesIn: number, bytesOut: number, framesIn: number, framesOut: number, modulesSent: number, modulesReused: number, codeBytes: number]
 
-/** Messages of one process on a target without an interpreter: one of these bytes, then what it carries. The channel ends with [exitCode, signal]. */
+/** Messages of one process on a target without an interpreter: one of these bytes, then what it carries. The channel ends with [exitCode, signal], and a HopFailure where it could not be started or was lost. */
 export const PROCESS_UP = { STDOUT: 1, STDERR: 2 } as const
 export const PROCESS_DOWN = {
   STDIN: 0,

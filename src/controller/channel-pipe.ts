@@ -132,8 +132,10 @@ export class ChannelPipe implements Pipe {
     this.channel?.end()
   }
 
-  /** The module's last word. */
-  protected last(_value: unknown): void {}
+  /** The module's last word; returns what went wrong. */
+  protected last(_value: unknown): Error | undefined {
+    return undefined
+  }
 
   /** All that came has been delivered, and nothing more comes. */
   protected finished(): void {}
@@ -141,7 +143,7 @@ export class ChannelPipe implements Pipe {
   private ended(bytes: Uint8Array): void {
     const content: unknown = decode(bytes)
     const [kind, value] = (Array.isArray(content) ? content : []) as unknown[]
-    this.over(kind === ANSWER.VALUE ? undefined : this.thrown(value, this.state === 'open'))
+    this.over(kind === ANSWER.VALUE ? this.last(value) : this.thrown(value, this.state === 'open'))
   }
 
   /** Nothing more is sent or comes; what is held is still delivered. */

@@ -66,7 +66,7 @@ export class HopConnection implements Connection, ChannelHandler {
 
   open(command: string): RemoteProcess {
     if (this.state === 'closed') return failedProcess(this.failure ?? this.error('closed', 'is closed'))
-    const process = new HopProcess((wire) => this.thrown(wire))
+    const process = new HopProcess((wire) => this.thrown(wire), (failure) => hopFailure(failure, this.path))
     this.processes.add(process)
     void process.exited.then(() => this.processes.delete(process))
     try {

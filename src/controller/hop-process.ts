@@ -17,8 +17,12 @@ export class HopProcess extends ChannelPipe implements RemoteProcess {
   private early: Uint8Array[] = []
   private earlyBytes = 0
 
-  constructor(thrown: (wire: unknown) => RametError) {
+  private readonly failed: (failure: unknown) => RametError
+
+  /** `thrown` makes the error for what the hop threw, `failed` for what it says of a process that could not be started or was lost. */
+  constructor(thrown: (wire: unknown) => RametError, failed: (failure: unknown) => RametError) {
     super(thrown)
+    this.failed = failed
     // There is no word that it runs: whatever is written goes with the request.
     this.state = 'open'
   }
@@ -51,9 +55,12 @@ export class HopProcess extends ChannelPipe implements RemoteProcess {
     this.tell(PROCESS_DOWN.EOF, new Uint8Array(0))
   }
 
-  protected override last(value: unknown): void {
-    const [exitCode, signal] = (Array.isArray(value) ? value : []) as unknown[]
+  protected override last(value: unknown): Error | undefined {
+    const [exitCode, signal, failure] = (Array.isArray(value) ? value : []) as unknown[]
+    // The code of a program that let us in nowhere is no command's.
+    if (failure !== undefined) return this.failed(failure)
     this.ended_.resolve({ exitCode: typeof exitCode === 'number' ? exitCode : null, signal: typeof signal === 'string' ? signal.slice(0, 20) : null })
+    return undefined
   }
 
   protected override finished(): void {

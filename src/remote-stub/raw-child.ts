@@ -110,7 +110,7 @@ function relay(channel: ServiceChannel, process: RemoteProcess): void {
   process.stderr((bytes) => send(PROCESS_UP.STDERR, bytes))
   pipe.start({ data: (bytes) => send(PROCESS_UP.STDOUT, bytes), drain: settle, closed: (why) => (cause = why) })
   void process.exited.then((end) => {
-    if (cause === undefined || end.exitCode !== null || end.signal !== null) channel.end([end.exitCode, end.signal])
-    else channel.fail(cause)
+    const why = cause === undefined ? undefined : asRamet(cause)
+    channel.end([end.exitCode, end.signal, ...(why === undefined ? [] : [failureOf(why, why.stage)])])
   })
 }

@@ -124,9 +124,13 @@ describe.skipIf(!haveSshd)('containers behind a hop', () => {
     fakes.remove(program)
     const hop = await hopOf()
     for (const runtime of ['auto', 'raw'] as const) {
-      const error = await failure(hop.connect(target, { runtime }))
-      expect(error).toMatchObject({ code: 'launch-failed', stage: 'launch', outcome: 'not-sent', path: [hopName(), target],
-        message: `${hopName()} > ${target}: there is no ${program} on this machine`, hint: `Install ${program} there, or put it on PATH.` })
+      const connecting = hop.connect(target, { runtime, fresh: true })
+      // A command that was asked for meanwhile hears the same.
+      const work = failure(connecting.exec('true'))
+      for (const error of [await failure(connecting), await work]) {
+        expect(error).toMatchObject({ code: 'launch-failed', stage: 'launch', outcome: 'not-sent', path: [hopName(), target],
+          message: `${hopName()} > ${target}: there is no ${program} on this machine`, hint: `Install ${program} there, or put it on PATH.` })
+      }
     }
     await soon(() => expect(childrenOf(pidOf(hop))).toEqual([]))
   })
