@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { extname, parse, resolve } from 'node:path'
 import type { BuildOptions, Metafile, Plugin } from 'esbuild'
+import { deferred } from '../base/deferred.ts'
 import { RametError } from '../router/errors.ts'
 import { buildError } from './build-error.ts'
 import { codeGraph, inlineGraph } from './code-graph.ts'
@@ -70,6 +71,8 @@ export class Bundler {
   /** What entries as callers write them were found to be. */
   readonly #entries = new Map<string, string>()
   readonly #running = new Map<string, Promise<CodeGraph>>()
+  /** Builds under way: esbuild says nothing any more of those that its service was stopped under. */
+  readonly #waiting = new Set<(cause: RametError) => void>()
 
   constructor(options: BundlerOptions = {}) {
     this.#deny = denyRules(options.deny ?? DEFAULT_DENY)
@@ -138,6 +141,8 @@ export class Bundler {
     this.#loaded.clear()
     this.#texts.clear()
     this.#inline.clear()
+    for (const reject of this.#waiting) reject(closed())
+    this.#waiting.clear()
     if (users.delete(this) && users.size === 0) await (requireHere('esbuild') as Esbuild).stop()
   }
 
@@ -155,6 +160,7 @@ export class Bundler {
   }
 
   #esbuild(): Esbuild {
+    this.#refuseClosed()
     users.add(this)
     return requireHere('esbuild') as Esbuild
   }
@@ -167,9 +173,15 @@ export class Bundler {
   #fresh(file: string): Promise<CodeGraph> {
     const unchanged = this.#unchanged(file)
     if (unchanged !== undefined) return Promise.resolve(unchanged)
-    const running = this.#build(file).finally(() => this.#running.delete(file))
-    this.#running.set(file, running)
-    return running
+    this.#refuseClosed()
+    const { promise, resolve, reject } = deferred<CodeGraph>()
+    this.#running.set(file, promise)
+    this.#waiting.add(reject)
+    this.#build(file).then(resolve, reject).finally(() => {
+      this.#running.delete(file)
+      this.#waiting.delete(reject)
+    })
+    return promise
   }
 
   async #build(entry: string): Promise<CodeGraph> {

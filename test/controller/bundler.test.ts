@@ -1,7 +1,7 @@
 import { utimesSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { setImmediate as turn } from 'node:timers/promises'
-import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { Bundler } from '../../src/controller/bundler.ts'
 import { sentFiles } from '../../src/controller/code-graph.ts'
 import type { CodeGraph } from '../../src/controller/code-graph.ts'
@@ -339,6 +339,20 @@ describe('closing', () => {
     await own.close()
     expect(own.state).toBe('closed')
     await expect(own.load(made.path('a.ts'))).rejects.toMatchObject({ code: 'closed', outcome: 'not-sent' })
+  })
+
+  test('the last one ends what it is loading as closed, though esbuild is stopped and says nothing any more', async () => {
+    // A module of its own: for this one the other bundlers of this file keep esbuild running.
+    vi.resetModules()
+    const { Bundler: Alone } = await import('../../src/controller/bundler.ts')
+    const own = new Alone()
+    const made = open({ 'a.ts': 'export const run = () => 1', 'b.ts': 'export const run = () => 2' })
+    await own.load(made.path('a.ts'))
+    const loading = own.load(made.path('b.ts')).then(() => 'loaded', (error: unknown) => (error as { code?: string }).code)
+    const behind = turn().then(() => own.load(made.path('b.ts'))).then(() => 'loaded', (error: unknown) => (error as { code?: string }).code)
+    await turn()
+    await own.close()
+    expect(await Promise.all([loading, behind])).toEqual(['closed', 'closed'])
   })
 
   test('while a load is under way ends it as closed', async () => {
