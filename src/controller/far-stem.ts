@@ -11,6 +11,7 @@ import { isNoNode } from './connect-errors.ts'
 import type { CoreHome } from './core-options.ts'
 import { HopAnswers, MAX_ASKED, MAX_UNHEARD } from './hop-answers.ts'
 import { hopFailure } from './hop-failure.ts'
+import { hinted } from './hints.ts'
 import { type Hop, hopModule, hopRequest, type HopWay, STAGES, transportOf } from './hop-way.ts'
 import type { ContextLog } from './logs.ts'
 import { GOODBYE } from './near-stem.ts'
@@ -158,7 +159,7 @@ export class FarStem implements Stem, ChannelHandler {
     const text = `was lost with its hop ${hop}: ${error.message}`
     // What the hop lacks this context may well have.
     const code = isNoNode(error) ? 'interpreter-needed' : error.code
-    this.over(new RametError(code, `${this.options.path.join(' > ')} ${text}`, { path: this.options.path, outcome: error.outcome, hint: error.hint, cause: error }))
+    this.over(new RametError(code, `${this.options.path.join(' > ')} ${text}`, { path: this.options.path, outcome: error.outcome, hint: hinted(error).hint, cause: error }))
   }
 
   private greeted(hello: Uint8Array): void {

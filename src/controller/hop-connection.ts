@@ -8,6 +8,7 @@ import { decode, encode } from '../router/codec.ts'
 import { isRametError, RametError, type Stage } from '../router/errors.ts'
 import { OPEN_KIND } from '../router/protocol.ts'
 import type { Router } from '../router/router.ts'
+import { hinted } from './hints.ts'
 import { HopAnswers, MAX_ASKED, MAX_UNHEARD } from './hop-answers.ts'
 import { hopFailure } from './hop-failure.ts'
 import { HopProcess } from './hop-process.ts'
@@ -118,7 +119,7 @@ export class HopConnection implements Connection, ChannelHandler {
   }
 
   reset(error: RametError): void {
-    this.over(new RametError(error.code, `${this.name} was lost with its hop: ${error.message}`, { path: this.path, outcome: error.outcome, hint: error.hint, cause: error }))
+    this.over(new RametError(error.code, `${this.name} was lost with its hop: ${error.message}`, { path: this.path, outcome: error.outcome, hint: hinted(error).hint, cause: error }))
     this.gone.resolve()
   }
 
