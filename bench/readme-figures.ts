@@ -1,12 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { missed } from './readme-missed.ts'
 
 /** A dated file of bench/results, as far as the README shows it. */
 export interface StoredResults {
   date: string
   machine: { cores: number; system: string }
   versions: Record<string, string>
-  rows: { name: string; unit: string; series: { name: string; median?: number; missing?: string }[]; data?: unknown }[]
+  rows: { name: string; unit: string; series: { name: string; median?: number; missing?: string }[]; checks?: { text: string; value: number; met?: boolean }[]; data?: unknown }[]
 }
 
 /** A line of the table: what is ours in a row of the results, and what stands beside it. */
@@ -64,6 +65,7 @@ export function figures(file: string, results: StoredResults): string {
       + `Node ${node}, OpenSSH ${openssh}, real sshd on loopback, medians of interleaved`,
     'rounds. Every program uses curve25519 and aes128-gcm ("pinned"); with OpenSSH\'s default key exchange its clients take 60 ms more per connection. Mitogen is',
     `Debian's ${versions['mitogen'] ?? '?'} of 2022; its newer versions move files faster. Ratios travel between machines; times do not.`,
+    ...[missed(results)].filter((line) => line !== ''),
     '',
     '| what | ramet | beside it | ratio |',
     '| --- | --- | --- | --- |',
@@ -80,7 +82,7 @@ function tableLine({ what, row: name, ours, beside = [] }: Line, { rows }: Store
   const ratios = own.flatMap(({ value }) => peers.filter(known).map((peer) => ratio(value / peer.value)))
   const cells = [
     own.map(({ label, value }) => label + amount(value, row.unit)).join('; '),
-    peers.map(({ label, value }) => label + (value === undefined ? 'was not there' : amount(value, row.unit))).join('; '),
+    peers.map(({ label, value }) => label + (value === undefined ? 'has no figure' : amount(value, row.unit))).join('; '),
     ratios.join('; '),
   ]
   return [`| ${what} | ${cells.map((cell) => cell + (cell === '' ? '' : ' ')).join('| ')}|`]
@@ -88,7 +90,9 @@ function tableLine({ what, row: name, ours, beside = [] }: Line, { rows }: Store
 
 /** Of the series with this name, or with this name and more behind a full stop (a version's). */
 export function medianIn(row: StoredResults['rows'][number] | undefined, series: string): number | undefined {
-  return (row?.series.find((one) => one.name === series) ?? row?.series.find((one) => one.name.startsWith(`${series}.`)))?.median
+  const found = row?.series.find((one) => one.name === series) ?? row?.series.find((one) => one.name.startsWith(`${series}.`))
+  // What failed midway has a median of fewer rounds than what stands beside it.
+  return found?.missing === undefined ? found?.median : undefined
 }
 
 function known<T extends { value: number | undefined }>(one: T): one is T & { value: number } {

@@ -44,7 +44,22 @@ test('a peer that was missing is named and has no ratio; what was not measured o
   expect(tableOf([
     { name: 'tree32', unit: 'ms', series: [{ name: 'ramet (inline)', median: 800 }, { name: 'mitogen', missing: 'is not installed' }] },
     { name: 'tree-connect-first', unit: 'ms', series: [{ name: 'mitogen', median: 200 }] },
-  ])).toEqual(['| 32 targets behind one hop, connect and call each once | inline 800 ms | Mitogen was not there | |'])
+  ])).toEqual(['| 32 targets behind one hop, connect and call each once | inline 800 ms | Mitogen has no figure | |'])
+})
+
+test('goals that were missed are named with what they came to, and so is a side that failed midway; its figure is not shown', () => {
+  const rows: StoredResults['rows'] = [
+    { name: 'cli32', unit: 'ms', series: [{ name: 'ramet run', median: 478 }, { name: 'clush', median: 676 }],
+      checks: [{ text: 'ramet run ≤ 0.7 × clush', value: 0.7069, met: false }, { text: 'ramet run ≤ 0.9 × parallel-ssh', value: 0.8, met: true }] },
+    { name: 'fleet60', unit: 'ms', series: [{ name: 'ramet (inline)', median: 1000 }, { name: 'mitogen', median: 3000, missing: 'failed in round 5' }] },
+    { name: 'warm-cpu', unit: 'us', series: [], checks: [{ text: 'stretch: a ≤ 0.25 × b', value: 0.34 }] },
+  ]
+  const text = figures('2030.json', results(rows))
+  expect(text).toContain('\nGoals missed, and rows without a verdict, in this run: cli32: ramet run ≤ 0.7 × clush, was 0.707 (')
+  expect(text).toContain('; fleet60: no figure for mitogen.')
+  expect(text).not.toMatch(/stretch|parallel-ssh, was/)
+  expect(tableOf(rows).at(-1)).toBe('| connect to 60 targets and call each once | inline 1.0 s | Mitogen has no figure | |')
+  expect(figures('2030.json', results([]))).not.toContain('Goals')
 })
 
 test('what stands around the markers is left alone, and a README without them is refused', () => {

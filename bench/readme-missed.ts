@@ -1,0 +1,28 @@
+import type { StoredResults } from './readme-figures.ts'
+
+/** Why a goal was missed, by the row's name. Longer in PROFILE.md, where it is known so well. */
+const why: readonly [row: RegExp, reason: string][] = [
+  [/^fleet60$/, 'a Worker takes 17 ms of CPU on Node 20, and one machine is all 60 targets'],
+  [/^fleet60-memory$/, "V8's heap grows in steps"],
+  [/^cli32$/, 'reading its own program is a fifth of the time'],
+  [/^tree-warm/, 'two more processes per hop take turns on two cores, and none finds its cache warm'],
+  [/^simulation/, 'the model is simpler than the machine'],
+]
+
+/** Misses of one row that are named one by one. */
+const MOST = 2
+
+/** One sentence with every goal that these results miss, and every row without a verdict; empty when there is none. Stretch goals have no verdict. */
+export function missed({ rows }: StoredResults): string {
+  const parts = rows.flatMap((row) => {
+    const checks = row.checks ?? []
+    const below = checks.filter(({ met }) => met === false)
+    const misses = below.length > MOST ? [`${below.length} of ${checks.length} figures`] : below.map(({ text, value }) => `${text}, was ${value.toPrecision(3)}`)
+    const failures = row.series.filter(({ missing }) => missing !== undefined).map(({ name }) => `no figure for ${name}`)
+    const all = [...misses, ...failures]
+    if (all.length === 0) return []
+    const reason = below.length === 0 ? undefined : why.find(([name]) => name.test(row.name))?.[1]
+    return [`${row.name}: ${all.join(' and ')}${reason === undefined ? '' : ` (${reason})`}`]
+  })
+  return parts.length === 0 ? '' : `Goals missed, and rows without a verdict, in this run: ${parts.join('; ')}.`
+}
