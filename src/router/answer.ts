@@ -101,6 +101,8 @@ export class Answer implements ChannelHandler {
     while (this.state === 'streaming') {
       const item = await iterator.next()
       if (this.state !== 'streaming') return
+      // As `for await` does: what has no `done` would never end.
+      if (item === null || typeof item !== 'object') throw new TypeError(`next() gave ${String(item)}, which is no object`)
       let message: Uint8Array
       try {
         message = encode([item.done === true ? ANSWER.VALUE : ANSWER.ITEM, item.value], this.asResult)

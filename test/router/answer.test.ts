@@ -25,6 +25,14 @@ describe('a function whose result has a will of its own', () => {
     expect(await fails(make)).toMatchObject({ name: 'RangeError', message: 'not like this' })
   })
 
+  it.each([5, null, undefined])('may have an iterator whose next() gives %s: that fails the call, as `for await` does', async (item) => {
+    const pair = new Pair({ odd: () => ({ [Symbol.asyncIterator]: () => ({ next: () => item }) }), fine: () => 1 })
+    const items = (await pair.call('odd')) as AsyncIterableIterator<unknown>
+    await expect(items.next()).rejects.toMatchObject({ name: 'TypeError', message: `next() gave ${item}, which is no object` })
+    expect(await pair.call('fine')).toBe(1)
+    expect(await pair.leftovers()).toEqual(NOTHING)
+  })
+
   it.each([
     ['throws', refuse],
     ['returns no promise', () => ({ done: true, value: undefined })],
