@@ -8,6 +8,7 @@ import type { ContextCore } from './core.ts'
 import { runCommand } from './exec.ts'
 import { remoteModule } from './remote.ts'
 import { spawnCommand } from './spawn.ts'
+import { checkCall, checkCommand, checkExec } from './work-checks.ts'
 import type { Clock } from '../base/clock.ts'
 import { located, RametError } from '../router/errors.ts'
 
@@ -72,6 +73,7 @@ export class Actions implements ContextActions {
     const merged = { ...(timeout === undefined ? {} : { timeout }), ...(signal === undefined ? {} : { signal }), ...options }
     this.gate()
     const { name, path } = this.core
+    checkExec(command, merged, path)
     return (await runCommand(this.core.lane(this.options.together), command, merged, { name, path, clock: this.home.clock })) as ExecResult | ExecResult<Buffer>
   }
 
@@ -79,7 +81,9 @@ export class Actions implements ContextActions {
     this.gate()
     const { name, path } = this.core
     const { signal } = this.options
-    return spawnCommand(this.core.lane(), command, signal === undefined ? options : { signal, ...options }, { name, path, clock: this.home.clock })
+    const merged = signal === undefined ? options : { signal, ...options }
+    checkCommand(command, merged, path)
+    return spawnCommand(this.core.lane(), command, merged, { name, path, clock: this.home.clock })
   }
 
   use<M>(module: URL | string): RemoteModule<M> {
@@ -112,6 +116,12 @@ export class Actions implements ContextActions {
 
   private send(graph: CodeGraph, name: string, args: readonly unknown[], resolve: (value: unknown) => void, reject: (error: Error) => void): void {
     const { signal } = this.options
+    try {
+      checkCall(this.options, this.core.path)
+    } catch (error) {
+      reject(error as Error)
+      return
+    }
     if (signal?.aborted === true) {
       reject(new RametError('cancelled', `${this.core.path.join(' > ')}: ${name} was aborted before it was called`, {
         path: this.core.path, outcome: 'not-sent', cause: signal.reason, hint: 'It never left this process.' }))

@@ -21,6 +21,8 @@ export const GRACE = 2_000
 const LAST_WORD = 3_000
 /** Bytes of both streams that are kept by default. */
 const MAX_OUTPUT = 16 * 1024 * 1024
+/** Bytes of stdin that are taken before other events get their turn. */
+export const TURN = 1024 * 1024
 /** Characters of a command or of its last line that an error's message quotes. */
 const QUOTED = 120
 
@@ -161,19 +163,34 @@ function feedBytes(running: RunningCommand, bytes: Uint8Array): void {
 /** Passes a stream on, one piece at a time; the function returned lets go of it. */
 function feedStream(running: RunningCommand, stream: Readable, failed: (error: unknown) => void): () => void {
   let over = false
+  let inTurn = 0
+  let yielding: NodeJS.Immediate | undefined
   const stop = () => {
     over = true
     running.onWritable = undefined
+    clearImmediate(yielding)
     stream.off('data', data)
     stream.off('end', end)
     stream.off('close', close)
     stream.pause()
   }
   const data = (chunk: Uint8Array | string) => {
+    if (over) return
+    if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return fail(new TypeError('it gave what is neither text nor bytes'))
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
     let more = true
     for (let at = 0; at < bytes.length; at += EXEC_CHUNK) more = running.write(bytes.subarray(at, at + EXEC_CHUNK))
-    if (!more) stream.pause()
+    if (!more) {
+      stream.pause()
+    } else if ((inTurn += bytes.length) >= TURN) {
+      // A stream that never has to wait would keep us from hearing that the command has ended.
+      stream.pause()
+      yielding ??= setImmediate(() => {
+        yielding = undefined
+        inTurn = 0
+        stream.resume()
+      })
+    }
   }
   const end = () => {
     stop()
@@ -186,7 +203,7 @@ function feedStream(running: RunningCommand, stream: Readable, failed: (error: u
     stop()
     failed(error)
   }
-  running.onWritable = () => { if (!over) stream.resume() }
+  running.onWritable = () => { if (!over && yielding === undefined) stream.resume() }
   stream.on('end', end)
   stream.on('error', fail)
   stream.on('close', close)
@@ -208,7 +225,7 @@ export function namedError(error: unknown, command: string | string[], context: 
   }
   if (error.path.length === 0) error.path = [...context.path]
   if (error.code !== 'spawn-failed') return hinted(error)
-  const why = error.message.startsWith(`${context.name}: `) ? error.message.slice(context.name.length + 2) : error.message
+  const why = [context.name, context.path.join(' > ')].reduce((text, at) => text.startsWith(`${at}: `) ? text.slice(at.length + 2) : text, error.message)
   return commandError('spawn-failed', `${quoted(command)} could not be started: ${shortened(why)}`, context, {
     cause: error, hint: error.hint === '' ? 'Nothing was run. Check the program, `cwd` and `env`.' : error.hint,
   })

@@ -3,7 +3,7 @@ import { EXEC_CHUNK } from '../connect/command.ts'
 import type { CommandLane, RunningCommand } from '../connect/command.ts'
 import type { RametError } from '../router/errors.ts'
 import type { RemoteChild, SpawnOptions } from './api.ts'
-import { GRACE, commandError, namedError, quoted, requestOf } from './exec.ts'
+import { GRACE, TURN, commandError, namedError, quoted, requestOf } from './exec.ts'
 import type { CommandContext } from './exec.ts'
 
 /**
@@ -89,6 +89,7 @@ function outputStream(running: RunningCommand): OutputStream {
 
 function inputStream(running: RunningCommand): Writable {
   let waiting: ((error?: Error | null) => void) | undefined
+  let inTurn = 0
   running.onWritable = () => {
     const go = waiting
     waiting = undefined
@@ -98,8 +99,17 @@ function inputStream(running: RunningCommand): Writable {
     write(chunk: Buffer, _encoding, callback) {
       let more = true
       for (let at = 0; at < chunk.length; at += EXEC_CHUNK) more = running.write(chunk.subarray(at, at + EXEC_CHUNK))
-      if (more) callback()
-      else waiting = callback
+      if (!more) {
+        waiting = callback
+      } else if ((inTurn += chunk.length) < TURN) {
+        callback()
+      } else {
+        // A source that never has to wait would keep us from hearing that the command has ended.
+        setImmediate(() => {
+          inTurn = 0
+          callback()
+        })
+      }
     },
     final(callback) {
       running.endStdin()

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { ConnectOptions, Context, Controller, ExecError } from '../../src/controller/index.ts'
+import type { CallOptions, ConnectOptions, Context, Controller, ExecError, ExecOptions } from '../../src/controller/index.ts'
 import { expectHelpful, failure, leakCheck, loginTo, quietController, targetOf } from '../helpers/e2e-lab.ts'
 import { haveDropbear, haveSshd, startDropbear, startSshd, type TestServer } from '../helpers/sshd.ts'
 
@@ -194,6 +194,13 @@ for (const { name, here, server: start, options, transport } of kinds) {
       expect(await context.with({ isolate: 'none' }).call(() => typeof process.pid)).toBe('number')
     })
 
+    if (!raw) test.each([{ signal: {} }, { timeout: NaN }, { timeout: '5' }, { isolate: 'thread' }])('refuses a call with %o, and goes on', async (wrong) => {
+      const error = await failure(context.with(wrong as CallOptions).call(() => 1))
+      expect(error).toMatchObject({ code: 'usage', outcome: 'not-sent', path: [...context.path] })
+      expectHelpful(error, context.path[0] as string)
+      expect(await context.call(() => 2)).toBe(2)
+    })
+
     if (raw) test('says of functions that they need an interpreter, and what would help', async () => {
       const module = context.use<typeof import('../../examples/machine.ts')>(new URL('../../examples/machine.ts', import.meta.url))
       for (const error of [await failure(context.call(() => 1)), await failure(module.load())]) {
@@ -202,6 +209,34 @@ for (const { name, here, server: start, options, transport } of kinds) {
         expect(error.hint).toMatch(/Node/)
       }
       expect((await context.exec('echo still here')).stdout).toBe('still here\n')
+    })
+
+    test.each([
+      ['a command that is a number', 5, {}], ['an argv that holds a number', ['echo', 1], {}], ['cwd that is no text', 'true', { cwd: 5 }],
+      ['env that is no object', 'true', { env: ['A=b'] }], ['a variable that is null', 'true', { env: { A: null } }], ['stdin that is no stream', 'cat', { stdin: {} }],
+      ['stdin of 16-bit numbers', 'cat', { stdin: new Uint16Array(2) }], ['a time limit that is no number', 'true', { timeout: NaN }],
+      ['maxOutput that is no number', 'echo x', { maxOutput: NaN }], ['a signal that is none', 'true', { signal: {} }], ['another encoding', 'true', { encoding: 'latin1' }],
+    ])('refuses %s before anything is started, and goes on', async (_what, command, wrong) => {
+      const error = await failure(context.exec(command as string, wrong as ExecOptions))
+      expect(error).toMatchObject({ code: 'usage', outcome: 'not-sent', path: [...context.path] })
+      expectHelpful(error, context.path[0] as string)
+      expect((await context.exec('echo fine')).stdout).toBe('fine\n')
+    })
+
+    test('says of a stream of objects that it is none of bytes', async () => {
+      const error = await failure(context.exec('cat', { stdin: Readable.from([{ a: 1 }]) }))
+      expect(error).toMatchObject({ code: 'cancelled', cause: { message: 'it gave what is neither text nor bytes' } })
+    })
+
+    test('hears the end of a command whose input never ends and never has to be waited for', async () => {
+      const endless = (): Readable => new Readable({ read() { this.push('y'.repeat(65_536)) } })
+      expect(await context.exec('head -c 3', { stdin: endless() })).toMatchObject({ stdout: 'yyy', exitCode: 0 })
+      const child = context.spawn('head -c 3')
+      const source = endless()
+      source.pipe(child.stdin)
+      expect(await text(child.stdout)).toBe('yyy')
+      expect(await child.exited).toEqual({ exitCode: 0, signal: null })
+      source.destroy()
     })
 
     test('tells running and later commands when it was closed', async () => {
