@@ -88,7 +88,13 @@ export class Actions implements ContextActions {
 
   use<M>(module: URL | string): RemoteModule<M> {
     return remoteModule<M>(
-      async () => (await this.home.bundler()).load(module),
+      async () => {
+        try {
+          return await (await this.home.bundler()).load(module)
+        } catch (error) {
+          throw located(error as Error, this.core.path)
+        }
+      },
       (graph, name, args, resolve, reject) => this.send(graph, name, args, resolve, reject),
     )
   }
@@ -97,7 +103,7 @@ export class Actions implements ContextActions {
     const source = String(fn)
     const name = fn.name === '' ? 'function' : fn.name
     return new CallPromise((resolve, reject) => {
-      this.home.bundler().then((bundler) => this.send(bundler.inline(source, name), 'default', args, resolve, reject)).catch(reject)
+      this.home.bundler().then((bundler) => this.send(bundler.inline(source, name), 'default', args, resolve, reject)).catch((error: unknown) => reject(located(error as Error, this.core.path)))
     }) as never
   }
 
