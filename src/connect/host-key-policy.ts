@@ -35,7 +35,7 @@ export function hostKeyPolicy(policy: HostKeyPolicy): (key: OfferedHostKey) => b
     if (holder !== undefined) throw anothers(verdict, holder, path)
     if (mode === 'ignore') return true
     if (verdict.status === 'changed') throw changed(verdict, path)
-    if (mode === 'enforce') throw unknown(verdict, path, saveTo)
+    if (mode !== 'accept') throw unknown(verdict, path, saveTo)
     if (saveTo !== undefined) saving(appendKnownHost(saveTo, key.host, key.port, key.blob, { alias, hash }))
     return true
   }

@@ -7,6 +7,7 @@ import { ROOT } from '../router/protocol.ts'
 import type { CallOptions, Connecting, ConnectOptions, ControllerOptions, LinkStats } from './api.ts'
 import type { Bundler } from './bundler.ts'
 import { Actions, Handle, type HandleHome, standsFor } from './context.ts'
+import { checkConnect } from './connect-checks.ts'
 import { Contexts } from './contexts.ts'
 import type { CoreHome } from './core-options.ts'
 import type { ContextCore } from './core.ts'
@@ -78,6 +79,7 @@ export class Controller implements AsyncDisposable {
     let core: ContextCore
     try {
       if (this.state === 'closed') throw new RametError('closed', 'this controller was closed', { outcome: 'not-sent', hint: 'Make a new one.' })
+      checkConnect(target, options)
       core = this.contexts.open(target, options)
     } catch (error) {
       return refusedConnecting(error as Error)

@@ -1,8 +1,9 @@
 import type { CallOptions, Context, ExecOptions, ExecResult, RemoteModule } from './api.ts'
 import type { WorkOptions } from './core-options.ts'
+import type { RametError } from '../router/errors.ts'
 
 /** What became of one context's share. */
-export type Settled<T> = { ok: true; value: T } | { ok: false; error: Error }
+export type Settled<T> = { ok: true; value: T } | { ok: false; error: RametError }
 
 /** What each function of a module becomes on a group: the same arguments, one result per context. */
 export type GroupModule<M> = {
@@ -54,7 +55,7 @@ async function gather<T>(work: (readonly [Context, () => PromiseLike<T>])[]): Pr
   const results = await Promise.allSettled(work.map(async ([, start]) => start()))
   return new Map(
     results.map((result, index) => {
-      const settled: Settled<T> = result.status === 'fulfilled' ? { ok: true, value: result.value } : { ok: false, error: result.reason as Error }
+      const settled: Settled<T> = result.status === 'fulfilled' ? { ok: true, value: result.value } : { ok: false, error: result.reason as RametError }
       return [(work[index] as (typeof work)[number])[0], settled]
     }),
   )

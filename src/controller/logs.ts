@@ -21,7 +21,14 @@ export class LogBook {
   write(level: Level, fields: Record<string, unknown>, words: string): void {
     const text = escapeControls(words)
     if (this.given !== undefined) {
-      this.given[level](fields, text)
+      try {
+        this.given[level](fields, text)
+      } catch (error) {
+        // The program's own uncaught error, and no fault of the target whose frame we are reading.
+        process.nextTick(() => {
+          throw error
+        })
+      }
       return
     }
     // Without a logger only what needs a person's attention is shown.

@@ -25,6 +25,26 @@ describe('the log of a context', () => {
     expect(records.all[0]?.fields).toMatchObject({ dropped: 17 })
   })
 
+  test('is not ended by a logger that throws: that is an uncaught error of the program', async () => {
+    const uncaught: unknown[] = []
+    const listeners = process.rawListeners('uncaughtException') as ((error: Error) => void)[]
+    process.removeAllListeners('uncaughtException')
+    process.on('uncaughtException', (error) => uncaught.push(error))
+    try {
+      const broken = new Error('disk full')
+      const refuse = (): never => {
+        throw broken
+      }
+      const book = new LogBook({ trace: refuse, debug: refuse, info: refuse, warn: refuse, error: refuse, fatal: refuse } as never)
+      new ContextLog(book, ['web1'], new TestClock()).record(encode([0, 30, 'log', 'hello', 0]))
+      await new Promise((resolve) => setImmediate(resolve))
+      expect(uncaught).toEqual([broken])
+    } finally {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of listeners) process.on('uncaughtException', listener)
+    }
+  })
+
   test.each([
     ['no array', { text: 'x' }],
     ['a text that is none', [0, 30, 'log', 5, 0]],

@@ -121,6 +121,21 @@ sys.stdin.read()`], { stdio: ['pipe', 'pipe', 'inherit'] })
     })
 
     test.each([
+      { hostKeys: 'Enforce' }, { hostKeys: 'yes' }, { hostKeys: true }, { transport: 'ssh' }, { runtime: 'python' }, { timeout: NaN }, { timeout: '5' },
+      { keepalive: { interval: NaN } }, { keepalive: { count: '4' } }, { signal: {} },
+    ])('an option that is none: %o', async (wrong) => {
+      const error = await failure(ramet.connect(targetOf(home), { ...loginTo(home), knownHosts: join(home.dir, 'none'), fresh: true, ...(wrong as ConnectOptions) }))
+      expect(error).toMatchObject({ code: 'usage', outcome: 'not-sent' })
+      expect(error.message).toContain(`127.0.0.1:${home.port}`)
+      expect(error.hint).toMatch(/\w+ \w+/)
+      expect(existsSync(join(home.dir, 'none'))).toBe(false)
+    })
+
+    test.each([5, null, undefined, {}])('a target that is no text: %s', async (target) => {
+      expect(await failure(ramet.connect(target as string))).toMatchObject({ code: 'target-invalid', outcome: 'not-sent' })
+    })
+
+    test.each([
       '-oProxyCommand=touch /tmp/pwned', 'ssh://-oProxyCommand=x', 'root@-oProxyCommand=x', '-l', 'a b', 'ssh://a b', 'a\nb', 'a\u001b[31mb', 'a\u0000b', 'a\u202eb',
       '-x@host', 'a b@host', '$(id)', '`id`', 'host;id', 'host:0', 'host:65536', 'user:password@host', '', 'ftp://host', 'docker:--privileged',
     ])('a target named %j', async (target) => {

@@ -1,0 +1,35 @@
+import { RametError } from '../router/errors.ts'
+import type { ConnectOptions } from './api.ts'
+import { escapeControls } from './logs.ts'
+
+/** What a program without types may get wrong about a connection, found before anything is opened. Throws RametError 'target-invalid' or 'usage'. */
+export function checkConnect(target: unknown, options: ConnectOptions): void {
+  if (typeof target !== 'string') {
+    throw new RametError('target-invalid', `a target is a text, and this one is ${target === null ? 'null' : typeof target}`, {
+      outcome: 'not-sent', hint: 'Write ssh://user@host:port, user@host, an alias of your OpenSSH configuration, local:, sudo:USER or docker:NAME.',
+    })
+  }
+  const { hostKeys, transport, runtime, timeout, keepalive, signal } = options
+  // A mode that is misspelt must not open what the right one would have refused.
+  if (hostKeys !== undefined && typeof hostKeys !== 'function') oneOf(target, 'hostKeys', hostKeys, ['enforce', 'accept', 'ignore'])
+  if (transport !== undefined) oneOf(target, 'transport', transport, ['ssh2', 'openssh'])
+  if (runtime !== undefined) oneOf(target, 'runtime', runtime, ['auto', 'node', 'raw'])
+  if (timeout !== undefined) number(target, 'timeout', timeout)
+  if (keepalive?.interval !== undefined) number(target, 'keepalive.interval', keepalive.interval)
+  if (keepalive?.count !== undefined) number(target, 'keepalive.count', keepalive.count)
+  if (signal !== undefined && typeof (signal as Partial<AbortSignal> | null)?.addEventListener !== 'function') throw wrong(target, 'signal', 'an AbortSignal')
+}
+
+function oneOf(target: string, name: string, value: unknown, allowed: string[]): void {
+  if (!allowed.includes(value as string)) throw wrong(target, name, `one of ${allowed.join(', ')}`)
+}
+
+function number(target: string, name: string, value: unknown): void {
+  if (typeof value !== 'number' || Number.isNaN(value)) throw wrong(target, name, 'a number')
+}
+
+function wrong(target: string, name: string, wanted: string): RametError {
+  // What stands before @ may hold a password.
+  const shown = escapeControls(target.slice(0, 256).replace(/^.*@/s, ''))
+  return new RametError('usage', `${shown}: ${name} has to be ${wanted}`, { outcome: 'not-sent', hint: `Nothing was opened. Give ${name} as the documentation says, or leave it out.` })
+}
