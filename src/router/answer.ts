@@ -102,7 +102,7 @@ export class Answer implements ChannelHandler {
       const item = await iterator.next()
       if (this.state !== 'streaming') return
       // As `for await` does: what has no `done` would never end.
-      if (item === null || typeof item !== 'object') throw new TypeError(`next() gave ${String(item)}, which is no object`)
+      if (Object(item) !== item) throw new TypeError('no object')
       let message: Uint8Array
       try {
         message = encode([item.done === true ? ANSWER.VALUE : ANSWER.ITEM, item.value], this.asResult)

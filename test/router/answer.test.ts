@@ -28,7 +28,7 @@ describe('a function whose result has a will of its own', () => {
   it.each([5, null, undefined])('may have an iterator whose next() gives %s: that fails the call, as `for await` does', async (item) => {
     const pair = new Pair({ odd: () => ({ [Symbol.asyncIterator]: () => ({ next: () => item }) }), fine: () => 1 })
     const items = (await pair.call('odd')) as AsyncIterableIterator<unknown>
-    await expect(items.next()).rejects.toMatchObject({ name: 'TypeError', message: `next() gave ${item}, which is no object` })
+    await expect(items.next()).rejects.toMatchObject({ name: 'TypeError', message: 'no object' })
     expect(await pair.call('fine')).toBe(1)
     expect(await pair.leftovers()).toEqual(NOTHING)
   })
