@@ -8,25 +8,24 @@ import { EXIT, MIN_NODE } from '../router/protocol.ts'
  */
 export function firstStage(size: number): string {
   return [
-    `var v=process.version,f=require("fs"),z=require("zlib"),n=${size},b=Buffer.alloc(n),o=0,k;`,
+    `var v=process.version,f=require("fs"),n=${size},b=Buffer.alloc(n),o=0,k;`,
     `if(parseInt(v.slice(1))<${MIN_NODE}){console.error("ramet: "+process.execPath+" is "+v);process.exit(${EXIT.OLD_NODE})}`,
     // A non-blocking descriptor says EAGAIN; 5 ms later there may be more.
     `for(;o<n;o+=k){try{k=f.readSync(3,b,o,n-o)}catch(e){if(e.code=="EAGAIN"){k=0;Atomics.wait(new Int32Array(new SharedArrayBuffer(4)),0,0,5);continue}throw e}`,
     `if(k<1)process.exit(${EXIT.EOF})}`,
     // Compiled as a module with a name: import() works in it, and stacks can be read.
-    `var m=new module.constructor("ramet");m.stub=b;m.paths=[];m._compile(z.brotliDecompressSync(b).toString(),"ramet:/stub.js")`,
+    `var m=new module.constructor("ramet");m.stub=b;m.paths=[];m._compile(require("zlib").brotliDecompressSync(b)+"","ramet:/stub.js")`,
   ].join('')
 }
 
 /** Finds a Node that a non-login shell has no PATH to: version managers keep theirs under the home directory. */
 const FIND_NODE = [
-  'f(){ for p in "$@"; do [ -x "$p" ] && n=$p; done; }',
   'n=$(command -v node 2>/dev/null) || n=$(command -v nodejs 2>/dev/null)',
   // A shim starts a shell of its own for each run, and may ask which version is meant.
-  'case "$n" in */shims/*|*/.volta/*|"") n=; f /snap/bin/node ~/.local/bin/node ~/n/bin/node ' +
+  'case "$n" in */shims/*|*/.volta/*|"") n=; for p in /snap/bin/node ~/.local/bin/node ~/n/bin/node ' +
     '~/.local/share/mise/installs/node/*/bin/node ~/.asdf/installs/nodejs/*/bin/node ~/.volta/tools/image/node/*/bin/node ' +
     '~/.local/share/fnm/node-versions/*/installation/bin/node ~/.nvm/versions/node/*/bin/node ' +
-    '/opt/node*/bin/node /usr/local/bin/node /usr/bin/node;; esac',
+    '/opt/node*/bin/node /usr/local/bin/node /usr/bin/node; do [ -x "$p" ] && n=$p; done;; esac',
   `[ "$n" ] || { echo "ramet: no node in $PATH" >&2; exit ${EXIT.NO_NODE}; }`,
 ].join('; ')
 
