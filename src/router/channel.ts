@@ -4,7 +4,7 @@ import { type Borrower, type Budget, ReceiveWindow } from './credit.ts'
 import { RametError } from './errors.ts'
 import { type Frame, readU32, writeU32 } from './frame.ts'
 import type { Link } from './link.ts'
-import { FLAG, type FrameType, INITIAL_CREDIT, MAX_INLINE, MIN_PIECE, type Reason, TYPE } from './protocol.ts'
+import { FLAG, type FrameType, HEADER_SIZE, INITIAL_CREDIT, MAX_INLINE, MIN_PIECE, type Reason, TYPE } from './protocol.ts'
 import { Sending, type SendingHome } from './sending.ts'
 
 /** Who a channel talks to at this end. Called synchronously while a frame is handled. */
@@ -144,8 +144,10 @@ export class Channel implements SendingHome, Borrower {
     } else {
       const size = frame.payload.length
       if (!this.receiving().received(size)) throw this.broken()
-      if (this.opener) this.route.up.give(size)
+      if (this.opener) this.route.up.give(size + HEADER_SIZE)
       this.piece(frame, size)
+      // Its header is used up already; of no bytes nobody would say that they are.
+      if (size === 0 && !this.isClosed()) this.offer()
     }
   }
 

@@ -1,4 +1,4 @@
-import { INITIAL_CREDIT, MAX_WINDOW, MIN_LINK, MIN_PIECE } from './protocol.ts'
+import { HEADER_SIZE, INITIAL_CREDIT, MAX_WINDOW, MIN_LINK, MIN_PIECE } from './protocol.ts'
 
 /** Who waits for bytes of a budget. */
 export interface Borrower {
@@ -107,10 +107,11 @@ export class ReceiveWindow {
     this.since = now
   }
 
-  /** Bytes arrived. False when they exceed what was granted: the peer broke the protocol. */
+  /** A DATA frame with so many bytes arrived; its header costs, too. False when that exceeds what was granted: the peer broke the protocol. */
   received(bytes: number): boolean {
-    this.outstanding -= bytes
-    this.arrived += bytes
+    this.outstanding -= bytes + HEADER_SIZE
+    this.arrived += bytes + HEADER_SIZE
+    this.spent += HEADER_SIZE
     this.unread += bytes
     return this.outstanding >= 0
   }

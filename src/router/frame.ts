@@ -93,7 +93,7 @@ function junk(bytes: Uint8Array, at: number): RametError {
   let hex = ''
   for (let i = at; i < bytes.length && i < at + 16; i++) hex += (bytes[i] as number).toString(16).padStart(2, '0')
   return new RametError('protocol-error', `bytes that are no frame came over the link: ${hex}`, {
-    hint: 'Something else writes to the connection; look at what login scripts and the SSH server print.',
+    hint: 'Look at what login scripts and the SSH server print.',
   })
 }
 

@@ -1,6 +1,6 @@
 import { Queue } from '../base/queue.ts'
 import type { Borrower, Budget } from './credit.ts'
-import { FLAG, type FrameType, MAX_BULK, MAX_INLINE, MAX_WINDOW, MIN_PIECE, TYPE } from './protocol.ts'
+import { FLAG, type FrameType, HEADER_SIZE, MAX_BULK, MAX_INLINE, MAX_WINDOW, MIN_PIECE, TYPE } from './protocol.ts'
 import { NO_BYTES } from '../base/bytes.ts'
 
 /** The channel whose messages are sent. */
@@ -52,11 +52,11 @@ export class Sending implements Borrower {
 
   /** Sends a message from `at` on, as credit allows. `last`: DATA, or END for the one that ends this direction. */
   message(bytes: Uint8Array, at: number, last: FrameType): void {
-    const size = bytes.length
+    const cost = bytes.length + HEADER_SIZE
     const { blocked } = this
-    if (last === TYPE.DATA && at === 0 && size <= MAX_BULK && size <= this.credit && this.idle && size <= (this.budget?.free ?? size)) {
+    if (last === TYPE.DATA && at === 0 && bytes.length <= MAX_BULK && cost <= this.credit && this.idle && cost <= (this.budget?.free ?? cost)) {
       // Most messages of a stream are small, and nothing is in their way.
-      this.credit -= this.borrow(size, 0)
+      this.credit -= this.borrow(cost, 0)
       this.home.frame(TYPE.DATA, 0, bytes)
       return
     }
@@ -115,8 +115,8 @@ export class Sending implements Borrower {
         home.sent(true)
         return
       }
-      const wanted = Math.min(left, MAX_BULK, this.credit)
-      const least = Math.min(left, MIN_PIECE)
+      const wanted = Math.min(Math.min(left, MAX_BULK) + HEADER_SIZE, this.credit)
+      const least = Math.min(left, MIN_PIECE) + HEADER_SIZE
       if (wanted < least) {
         if (this.dry) {
           this.dry = false
@@ -128,8 +128,8 @@ export class Sending implements Borrower {
       if (taken < least) return
       this.credit -= taken
       const from = out.at
-      out.at += taken
-      const last = taken === left && out.last === TYPE.DATA
+      out.at += taken - HEADER_SIZE
+      const last = out.at === out.bytes.length && out.last === TYPE.DATA
       if (last) waiting.shift()
       home.frame(TYPE.DATA, last ? 0 : FLAG.MORE, out.bytes.subarray(from, out.at))
       // The frame may have cost the channel, or its link.

@@ -59,8 +59,8 @@ export class WideTree {
     return this.rootLink.queued
   }
 
-  /** Sends so many bytes to a leaf, which uses them up at once. */
-  down(leaf: number, bytes: number): Stream {
+  /** Sends so many bytes to a leaf, which uses them up at once, in messages of `piece` bytes. */
+  down(leaf: number, bytes: number, piece = CHUNK): Stream {
     const stream: Stream = { wanted: bytes, arrived: 0, reset: undefined }
     this.streams.push(stream)
     let left = bytes
@@ -72,7 +72,7 @@ export class WideTree {
     }, false, false)
     const pump = (): void => {
       while (left > 0) {
-        const size = Math.min(CHUNK, left)
+        const size = Math.min(piece, left)
         left -= size
         if (!channel.send(new Uint8Array(size))) return
       }

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { Budget, ReceiveWindow } from '../../src/router/credit.ts'
 import { Assembler } from '../../src/router/assembler.ts'
-import { INITIAL_CREDIT, MAX_PROCESS, MAX_WINDOW, MIN_LINK } from '../../src/router/protocol.ts'
+import { HEADER_SIZE, INITIAL_CREDIT, MAX_PROCESS, MAX_WINDOW, MIN_LINK } from '../../src/router/protocol.ts'
+
+/** With its header 4096 bytes. */
+const PIECE = 4096 - HEADER_SIZE
 
 /** Takes as much as it gets, up to `wanted` bytes, whenever it is told. */
 class Taker {
@@ -70,9 +73,10 @@ describe('a budget', () => {
 describe('a receive window', () => {
   it('grants only what the reader has made room for', () => {
     const window = new ReceiveWindow(INITIAL_CREDIT, 0)
-    window.received(INITIAL_CREDIT)
+    window.received(INITIAL_CREDIT - HEADER_SIZE)
     window.consumed(INITIAL_CREDIT / 2, 1000, 10)
-    expect(window.due).toBe(INITIAL_CREDIT / 2)
+    // What a header cost is used up as it comes.
+    expect([window.arrived, window.due]).toEqual([INITIAL_CREDIT, INITIAL_CREDIT / 2 + HEADER_SIZE])
   })
 
   it('doubles while half of it is used up within two round trips, and no further than MAX_WINDOW', () => {
@@ -94,16 +98,16 @@ describe('a receive window', () => {
   it('lets a message larger than itself become whole, and counts all of it until it is read', () => {
     const window = new ReceiveWindow(4096, 0)
     for (let i = 0; i < 10; i++) {
-      window.received(4096)
-      window.gather(4096)
-      window.consumed(4096, 1000 * (i + 1), 10)
+      window.received(PIECE)
+      window.gather(PIECE)
+      window.consumed(PIECE, 1000 * (i + 1), 10)
       expect(window.due).toBe(4096)
       window.outstanding += 4096
     }
-    expect(window.whole()).toBe(40_960)
-    window.received(4096)
+    expect(window.whole()).toBe(10 * PIECE)
+    window.received(PIECE)
     expect(window.due).toBe(0)
-    window.consumed(40_960 + 4096, 20_000, 10)
+    window.consumed(11 * PIECE, 20_000, 10)
     expect(window.due).toBe(4096)
   })
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { MAX_LINK, MAX_QUEUED } from '../../src/router/protocol.ts'
+import { INITIAL_CREDIT, MAX_LINK, MAX_QUEUED } from '../../src/router/protocol.ts'
 import { type Stream, WideTree } from '../helpers/wide-tree.ts'
 
 const MIB = 1024 * 1024
@@ -21,6 +21,18 @@ describe('fifty contexts behind one hop', () => {
     // What waits for the one at the end, and at most what the link may have under way for the others.
     expect(tree.atHop).toBeLessThanOrEqual(MAX_LINK / 4 + 100_000)
     expect(most).toBeLessThan(3 * MAX_LINK)
+  }, 60_000)
+
+  it('of which one takes nothing of a stream of single bytes: what the hop keeps is bounded with the headers', async () => {
+    const tree = new WideTree(LEAVES)
+    tree.pipes[0]?.hold()
+    const stream = tree.down(0, 100_000, 1)
+    let most = 0
+    for (let i = 0; i < 20; i++) await tree.turns([], () => (most = Math.max(most, tree.atHop)))
+    expect(most).toBeGreaterThan(INITIAL_CREDIT / 2)
+    expect(most).toBeLessThan(INITIAL_CREDIT + 1024)
+    tree.pipes[0]?.release()
+    await tree.turns([stream])
   }, 60_000)
 
   it('of which ten take nothing: the others go on', async () => {
