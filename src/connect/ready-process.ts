@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { withinTime } from '../base/within-time.ts'
 import { RametError } from '../router/errors.ts'
-import type { Pipe, PipeSink } from '../router/pipe.ts'
+import { PIPE_LOW_WATER, type Pipe, type PipeSink } from '../router/pipe.ts'
 import { MAX_NOISE } from '../router/protocol.ts'
 import { SpawnedProcess } from './spawn.ts'
 import type { ProcessEnd, RemoteProcess } from './transport.ts'
@@ -219,12 +219,15 @@ export class ReadyProcess implements RemoteProcess, Pipe {
     this.state = 'ready'
     this.options.watch?.close()
     const { unsent } = this
+    const full = this.pending > PIPE_LOW_WATER
     this.drop()
     for (const bytes of unsent) this.inner.write(bytes)
     if (this.ending) this.inner.end()
     if (this.paused) this.inner.pause()
     this.tellSaid()
     this.became.resolve()
+    // The program may have taken at once all that was held, and then no drain follows.
+    if (full && this.inner.pending <= PIPE_LOW_WATER) this.sink?.drain()
   }
 
   private deliver(bytes: Uint8Array): void {

@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { becomeArgv, type BecomeOptions, connectBecome } from '../../src/connect/become.ts'
 import type { Connection, RemoteProcess } from '../../src/connect/transport.ts'
@@ -105,6 +106,19 @@ describe('a program that asks nothing', () => {
     expect(asked.questions).toEqual([])
     expect(asked.connection.stage).toBe('launch')
     expect(asked.out.cause).toBeUndefined()
+  })
+
+  it('lets its writer go on when it has taken what was held for it, all at once or not', async () => {
+    fakes.add('sudo', SKIP.sudo)
+    const sent = randomFillSync(Buffer.alloc(70_000))
+    const { process, out } = start('sudo')
+    for (let at = 0; at < sent.length; at += 35_000) process.pipe.write(sent.subarray(at, at + 35_000))
+    expect(process.pipe.pending).toBe(sent.length)
+    await out.until(() => out.drains > 0)
+    process.pipe.end()
+    await process.exited
+    expect(out.buffer.equals(sent)).toBe(true)
+    expect(out.drains).toBe(1)
   })
 
   it('may print as much as it likes first, in pieces and without an end of line', async () => {
