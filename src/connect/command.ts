@@ -26,7 +26,7 @@ export interface RunningCommand {
   /** Output in order of arrival. Call `consumed` with the byte count once it has been used. Set in the same tick as start. */
   onOutput: ((stream: 'stdout' | 'stderr', bytes: Uint8Array) => void) | undefined
   consumed(bytes: number): void
-  /** False when the caller should wait for onWritable. */
+  /** False when the caller should wait for onWritable. The bytes are not to be changed afterwards. */
   write(bytes: Uint8Array): boolean
   onWritable: (() => void) | undefined
   /** End of file on stdin. */

@@ -97,8 +97,10 @@ function inputStream(running: RunningCommand): Writable {
   }
   const stream = new Writable({
     write(chunk: Buffer, _encoding, callback) {
+      // After the callback the buffer is the program's again, which may fill it anew while this still waits for its turn.
+      const bytes = Buffer.from(chunk)
       let more = true
-      for (let at = 0; at < chunk.length; at += EXEC_CHUNK) more = running.write(chunk.subarray(at, at + EXEC_CHUNK))
+      for (let at = 0; at < bytes.length; at += EXEC_CHUNK) more = running.write(bytes.subarray(at, at + EXEC_CHUNK))
       if (!more) {
         waiting = callback
       } else if ((inTurn += chunk.length) < TURN) {

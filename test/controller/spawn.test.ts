@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { CommandEnd, RunningCommand } from '../../src/connect/command.ts'
 import { spawnCommand } from '../../src/controller/spawn.ts'
@@ -32,5 +33,21 @@ describe('a spawned command', () => {
     }
     expect(uncaught).toMatchObject([{ name: 'RangeError', message: 'mine' }])
     expect(consumed).toBe(100)
+  })
+
+  it('gets what was written, though the program fills its buffer anew for each piece', async () => {
+    const kept: Uint8Array[] = []
+    const running = {
+      state: 'running', onOutput: undefined, onWritable: undefined, pid: Promise.resolve(1), ended: new Promise<CommandEnd>(() => {}),
+      write: (bytes: Uint8Array) => kept.push(bytes) > 0, endStdin() {},
+    } as unknown as RunningCommand
+    const { stdin } = spawnCommand({ start: () => running }, 'cat', {}, { path: ['web1'] } as never)
+    const sent = randomFillSync(Buffer.alloc(200_000))
+    const buffer = Buffer.alloc(50_000)
+    for (let at = 0; at < sent.length; at += buffer.length) {
+      sent.copy(buffer, 0, at)
+      await new Promise((resolve) => stdin.write(buffer, resolve))
+    }
+    expect(Buffer.concat(kept).equals(sent)).toBe(true)
   })
 })
