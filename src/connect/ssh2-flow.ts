@@ -131,10 +131,15 @@ export class Incoming {
     if (this.delivering || this.held.length === 0) return
     this.delivering = true
     const kept: typeof this.held = []
+    const behind = { data: false, stderr: false }
     for (const item of this.held) {
-      const take = this.taker(item.stderr)
-      if (take === undefined) kept.push(item)
-      else {
+      const stream = item.stderr ? 'stderr' : 'data'
+      // A taker that has come forward meanwhile gets what was kept of its stream first.
+      const take = behind[stream] ? undefined : this.taker(item.stderr)
+      if (take === undefined) {
+        kept.push(item)
+        behind[stream] = true
+      } else {
         this.consumed(item.bytes.length)
         take(item.bytes)
       }

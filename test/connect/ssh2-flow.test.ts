@@ -76,4 +76,56 @@ describe('bytes on their way from an SSH server', () => {
     incoming.resume()
     expect([got, errors, incoming.holds(false)]).toEqual([[1, 2, 3, 4], [9], false])
   })
+
+  it('keeps a stream in order whose taker comes forward while another one is being handed out', () => {
+    const incoming = new Incoming(() => {})
+    const got: number[] = []
+    const errors: number[] = []
+    for (const [n, stderr] of [[1, true], [2, false], [3, true], [4, false]] as const) incoming.push(Uint8Array.of(n), stderr)
+    incoming.onData = (piece) => {
+      got.push(piece[0] ?? -1)
+      incoming.onStderr = (bytes) => errors.push(bytes[0] ?? -1)
+    }
+    incoming.deliver()
+    incoming.deliver()
+    incoming.push(Uint8Array.of(5), true)
+    expect([got, errors]).toEqual([[2, 4], [1, 3, 5]])
+  })
+
+  it('delivers every stream whole and in order, whoever pauses, goes on or comes late, and from within whatever', () => {
+    const step = fc.record({ act: fc.constantFrom('data', 'error', 'pause', 'resume', 'listen', 'deliver'), within: fc.constantFrom('no', 'pause', 'resume', 'listen') })
+    fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      let granted = 0
+      let next = 0
+      const sent: Record<'data' | 'error', number[]> = { data: [], error: [] }
+      const got: typeof sent = { data: [], error: [] }
+      const within: string[] = []
+      const incoming = new Incoming((bytes) => (granted += bytes))
+      const act = (what: string): void => {
+        if (what === 'pause') incoming.pause()
+        else if (what === 'resume') incoming.resume()
+        else if (what === 'listen') incoming.onStderr = (bytes) => took('error', bytes)
+        else if (what === 'deliver') incoming.deliver()
+      }
+      const took = (stream: 'data' | 'error', bytes: Uint8Array): void => {
+        got[stream].push(...bytes)
+        act(within.shift() ?? 'no')
+      }
+      incoming.onData = (bytes) => took('data', bytes)
+      for (const { act: what, within: inside } of steps) {
+        within.push(inside)
+        if (what === 'data' || what === 'error') {
+          const n = next++ & 255
+          sent[what].push(n)
+          incoming.push(Uint8Array.of(n), what === 'error')
+        } else act(what)
+      }
+      within.length = 0
+      act('listen')
+      act('resume')
+      act('deliver')
+      expect(got).toEqual(sent)
+      expect([granted, incoming.holds(false), incoming.holds(true)]).toEqual([0, false, false])
+    }))
+  })
 })
