@@ -122,7 +122,7 @@ export class SshChannel implements Pipe, RemoteProcess {
 
   /** The operating system took something. */
   wireDrained(): void {
-    if (!this.full || this.writing || this.pending >= PIPE_LOW_WATER) return
+    if (!this.full || this.writing || this.pending > PIPE_LOW_WATER) return
     this.full = false
     if (!this.told) this.sink?.drain()
   }

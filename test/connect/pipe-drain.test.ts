@@ -76,4 +76,23 @@ describe('a pipe tells that there is room again, but never from within write()',
     await settle()
     expect(drains()).toEqual({ all: 1, within: 0 })
   })
+
+  it('over a channel of an SSH connection whose wire holds just as much as it may without a word', async () => {
+    let wire = 0
+    const protocol = { session() {}, exec() {}, _kexinit: undefined, channelData: (_: number, bytes: Uint8Array) => (wire += bytes.length) }
+    const owner: ChannelOwner = {
+      protocol: () => protocol as unknown as SshProtocol, wirePending: () => wire, gone() {}, fail() {}, error: (code, text) => new RametError(code, text),
+    }
+    const channel = new SshChannel(commandChannel('cat', owner), owner)
+    channel.launch(0, 0)
+    channel.opened(0, 10, 32 * 1024)
+    const { write, drains } = watched(channel)
+    await settle()
+    write(PIPE_LOW_WATER + 10)
+    expect([channel.pending, drains()]).toEqual([PIPE_LOW_WATER + 10, { all: 0, within: 0 }])
+    wire = 0
+    // Of a wire with this much in it no drain is to be expected: it was never above the mark.
+    channel.adjust(PIPE_LOW_WATER)
+    expect([channel.pending, drains()]).toEqual([PIPE_LOW_WATER, { all: 1, within: 0 }])
+  })
 })
