@@ -28,7 +28,7 @@ export class CommandLanes {
     })
     this.shared = new ExecLane({
       path, remoteError, execModule: () => of.ship(together),
-      open: (message, handler, alone) => (alone ? together : router).open(id, message, handler, false, false),
+      open: (message, handler, alone) => (alone ? together : router).open(id, message, handler, false, false), flush: () => together.flush(),
     })
     this.decided.promise.catch(() => {})
   }

@@ -11,8 +11,10 @@ import { ANSWER, OPEN_KIND } from '../router/protocol.ts'
 /** What a command needs of its context: a way to open a channel to the stub's exec module. */
 export interface ExecHome {
   readonly path: readonly string[]
-  /** Opens a channel with this message to the context's main thread. Throws RametError. `alone`: nothing follows it in this tick. */
+  /** Opens a channel with this message to the context's main thread. Throws RametError. `alone`: it may wait for the end of the tick. */
   open(message: Uint8Array, handler: ChannelHandler, alone: boolean): Channel
+  /** Sends what waits for the end of the tick. */
+  flush?(): void
   /** Number of the exec module, offered to the context. */
   execModule(): number
   remoteError(wire: unknown): Error
@@ -125,6 +127,7 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
 
   private send(tag: number, bytes: Uint8Array): boolean {
     if (this.channel === undefined || this.state === 'ended') return true
+    this.home.flush?.()
     const message = new Uint8Array(1 + bytes.length)
     message[0] = tag
     message.set(bytes, 1)

@@ -1,17 +1,14 @@
 import { sameBytes } from '../connect/key-blob.ts'
 import type { Channel, ChannelHandler } from '../router/channel.ts'
 import type { CodeLink, Offer } from '../router/code-link.ts'
-import { writeSeveral } from '../router/fan-out.ts'
+import { sendSeveral } from '../router/fan-out.ts'
 import type { Link } from '../router/link.ts'
-import { FLAG, MAX_INLINE, TYPE } from '../router/protocol.ts'
+import { FLAG, MAX_INLINE } from '../router/protocol.ts'
 import type { Router } from '../router/router.ts'
 import type { Library } from './library.ts'
 
 /** Contexts named in one OPEN at most: with their channels they fit a frame beside the largest message. */
 const MOST = 2000
-
-/** Bytes that may wait at a link's pipe while what is sent now leaves without waiting for anything: half of what a link hands it ahead. */
-const PROMPT = 32 * 1024
 
 interface Opening {
   channel: Channel
@@ -51,9 +48,10 @@ export class Together {
     return this.router.maxMessage
   }
 
-  /** As Router.open(); nothing may be sent on the channel in the same tick. */
+  /** As Router.open(). Before anything is sent on the channel in the same tick, flush() has to be called. */
   open(dst: number, message: Uint8Array, handler: ChannelHandler, fin: boolean, user: boolean): Channel {
     const channel = this.router.prepare(dst, message.length, handler, user)
+    channel.state = 'new'
     this.openings.push({ channel, message, fin, user })
     this.schedule()
     return channel
@@ -73,7 +71,9 @@ export class Together {
     process.nextTick(() => this.flush())
   }
 
-  private flush(): void {
+  /** Sends what was asked for without waiting for the end of the tick. */
+  flush(): void {
+    if (!this.scheduled) return
     this.scheduled = false
     for (const { code, dsts, user, offers } of this.offerings.splice(0)) this.modules.ship(code, dsts, user, offers)
     const byLink = new Map<Link, Opening[][]>()
@@ -92,15 +92,16 @@ export class Together {
 
   private send(link: Link, set: Opening[]): void {
     const { message, fin, user, channel } = set[0] as Opening
-    // One context alone may be a leaf, which knows nothing of this. And what has to wait for the pipe can be taken back one by one only:
-    // a RESET goes ahead of what waits.
-    if (set.every((opening) => opening.channel.peer === channel.peer) || message.length > MAX_INLINE || link.queued > PROMPT) {
-      for (const opening of set) if (opening.channel.state !== 'closed') opening.channel.open(opening.message, opening.fin)
-      return
-    }
-    if (fin) for (const opening of set) opening.channel.state = 'ended'
+    // One context alone may be a leaf, which knows nothing of this.
+    const several = message.length <= MAX_INLINE && set.some((opening) => opening.channel.peer !== channel.peer)
     const targets = set.map(({ channel: { peer, id } }): [number, number] => [peer, id])
-    link.send(TYPE.OPEN, (user ? FLAG.USER : 0) | (fin ? FLAG.FIN : 0), channel.exponent, 0, 0, 0, writeSeveral({ src: this.router.id, targets, message }))
+    const flags = (user ? FLAG.USER : 0) | (fin ? FLAG.FIN : 0)
+    const sent = several && sendSeveral(link, flags, channel.exponent, { src: this.router.id, targets, message })
+    for (const opening of set) {
+      if (opening.channel.state === 'closed') continue
+      opening.channel.state = fin ? 'ended' : 'open'
+      if (!sent) opening.channel.open(opening.message, fin)
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import type { ServiceChannel } from '../modules/service.ts'
 import { decodeOffer, packTexts, QUICK } from '../router/code-link.ts'
 import { decode } from '../router/codec.ts'
 import { RametError } from '../router/errors.ts'
-import { readSeveral, writeSeveral, type Several } from '../router/fan-out.ts'
+import { readSeveral, sendSeveral, type Several } from '../router/fan-out.ts'
 import type { Frame } from '../router/frame.ts'
 import type { Link } from '../router/link.ts'
 import { ROOT, TYPE } from '../router/protocol.ts'
@@ -14,9 +14,6 @@ import { Uplink } from './uplink.ts'
 
 /** Frames of one child that are refused and logged before it is given up: a flood of them would be a flood of records. */
 const MAX_REFUSED = 20
-
-/** Bytes that may wait at a link's pipe while what is sent now leaves without waiting for anything. */
-const PROMPT = 32 * 1024
 
 /** What turns a stub into a hop: links to children, routes to what is behind them, code on its way to them. */
 export class Parent implements Below, ChildHome {
@@ -144,9 +141,8 @@ export class Parent implements Below, ChildHome {
       else way.push([dst, channel])
     }
     for (const [link, way] of ways) {
-      // What has to wait for the pipe can be taken back one by one only: a RESET goes ahead of what waits.
-      if (way.length === 1 || link.queued > PROMPT) for (const [dst, channel] of way) link.send(TYPE.OPEN, frame.flags, frame.window, dst, src, channel, message)
-      else link.send(TYPE.OPEN, frame.flags, frame.window, 0, 0, 0, writeSeveral({ src, targets: way, message }))
+      if (way.length > 1 && sendSeveral(link, frame.flags, frame.window, { src, targets: way, message })) continue
+      for (const [dst, channel] of way) link.send(TYPE.OPEN, frame.flags, frame.window, dst, src, channel, message)
     }
   }
 

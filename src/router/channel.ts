@@ -46,7 +46,8 @@ export interface ChannelHome {
  * END carry up to MAX_INLINE bytes without. The opener is always the ancestor, and keeps the budgets of the way.
  */
 export class Channel implements SendingHome, Borrower {
-  state: 'open' | 'ended' | 'closed' = 'open'
+  /** new: whoever prepared it sends its OPEN later, and nothing before that. */
+  state: 'new' | 'open' | 'ended' | 'closed' = 'open'
   readonly peer: number
   readonly id: number
   handler: ChannelHandler | undefined
@@ -160,7 +161,7 @@ export class Channel implements SendingHome, Borrower {
 
   /** The way is short of bytes: asks the acceptor what of ours has arrived, and for credit that it does not use. */
   settle(): void {
-    if (!this.opener || this.asked || this.state === 'closed') return
+    if (!this.opener || this.asked || this.state === 'closed' || this.state === 'new') return
     if ((this.sending?.lent ?? 0) === 0 && (this.window?.outstanding ?? this.granted) === 0) return
     // As DATA it comes behind all that was sent.
     this.frame(TYPE.DATA, FLAG.WANT, NO_BYTES)

@@ -1,6 +1,8 @@
 import { joinBytes } from '../base/bytes.ts'
 import { decode, encode } from './codec.ts'
 import { RametError } from './errors.ts'
+import type { Link } from './link.ts'
+import { NEIGHBOUR, TYPE } from './protocol.ts'
 
 /** The same first message for channels of several contexts, in one OPEN to the neighbour. */
 export interface Several {
@@ -22,6 +24,24 @@ export function writeSeveral({ src, targets, message }: Several): Uint8Array {
   }
   const list = encode(row)
   return joinBytes([Uint8Array.of(list.length >>> 8, list.length & 255), list, message])
+}
+
+/** Bytes that may wait at a link while what is sent now leaves without waiting for anything: half of what a link hands its pipe ahead. */
+const PROMPT = 32 * 1024
+
+/**
+ * Sends it as one OPEN. False, and nothing was sent, where it would have to wait for the pipe: what waits can be taken back one by
+ * one only, and a RESET goes ahead of it.
+ */
+export function sendSeveral(link: Link, flags: number, window: number, several: Several): boolean {
+  if (link.queued > PROMPT) return false
+  const { framesOut } = link
+  const payload = writeSeveral(several)
+  link.send(TYPE.OPEN, flags, window, NEIGHBOUR, NEIGHBOUR, 0, payload)
+  if (link.framesOut > framesOut) return true
+  // Much was sent in this tick already.
+  link.sift((frame) => frame.payload === payload)
+  return false
 }
 
 /** Throws RametError 'protocol-error' for what is no such payload. */

@@ -5,7 +5,7 @@ import { NO_BYTES } from '../base/bytes.ts'
 
 /** The channel whose messages are sent. */
 export interface SendingHome {
-  readonly state: 'open' | 'ended' | 'closed'
+  readonly state: 'new' | 'open' | 'ended' | 'closed'
   frame(type: FrameType, flags: number, payload: Uint8Array): void
   /** Everything that waited has left; `ended`: with the END. */
   sent(ended: boolean): void
