@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import ssh2 from 'ssh2'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -92,13 +93,14 @@ describe.skipIf(!haveSshd)('ssh2 with a real sshd (left out where there is none)
     const connection = connectSsh2(options({ port: relay.port }))
     const started = connection.open('cat')
     const io = new Collector(started)
-    started.pipe.write(Buffer.alloc(20_000, 1))
+    started.pipe.write(early)
     await new Promise<void>((resolve) => (relay.onClient = () => relay.fromClient > 20_000 && resolve()))
     expect([io.bytes, io.closed]).toEqual([0, 0])
     relay.release()
     await io.until(() => io.bytes === 20_000)
-    started.pipe.write(Buffer.alloc(1000, 2))
+    started.pipe.write(later)
     await io.until(() => io.bytes === 21_000)
+    expect(io.buffer.equals(Buffer.concat([early, later]))).toBe(true)
     await connection.close()
   })
 
@@ -115,12 +117,13 @@ describe.skipIf(!haveSshd)('ssh2 with a real sshd (left out where there is none)
     } }] }))
     const started = connection.open('cat')
     const io = new Collector(started)
-    started.pipe.write(Buffer.alloc(20_000, 1))
+    started.pipe.write(early)
     void connection.ready.then(() => (wentOn = true))
     await new Promise<void>((resolve) => (relay.onClient = () => relay.fromClient > 20_000 && resolve()))
     expect([atSignature < 5000, wentOn, io.bytes]).toEqual([true, false, 0])
     for (const socket of relay.sockets) socket.uncork()
     await io.until(() => io.bytes === 20_000)
+    expect(io.buffer.equals(early)).toBe(true)
     await connection.close()
   })
 
@@ -129,13 +132,14 @@ describe.skipIf(!haveSshd)('ssh2 with a real sshd (left out where there is none)
     const connection = connectSsh2(options({ port: relay.port, flight: 'slow' }))
     const started = connection.open('cat')
     const io = new Collector(started)
-    started.pipe.write(Buffer.alloc(20_000, 1))
+    started.pipe.write(early)
     const reached = new Promise<number>((resolve) => {
       relay.onClient = () => setImmediate(() => resolve(relay.fromClient))
     })
     expect(await reached).toBeLessThan(5000)
     relay.release()
     await io.until(() => io.bytes === 20_000)
+    expect(io.buffer.equals(early)).toBe(true)
     await connection.close()
   })
 
@@ -255,6 +259,10 @@ describe.skipIf(!haveSshd)('ssh2 with a real sshd (left out where there is none)
     expect([error.code, error.stage, error.outcome]).toEqual(['connect-timeout', 'auth', 'not-sent'])
   })
 })
+
+/** No two pieces are alike: what changes places shows. */
+const early = randomFillSync(Buffer.alloc(20_000))
+const later = randomFillSync(Buffer.alloc(1000))
 
 describe('ssh2 and servers that fail early', () => {
   const options = (port: number, more: Partial<Ssh2Options> = {}): Ssh2Options =>

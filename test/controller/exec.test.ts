@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { deferred } from '../../src/base/deferred.ts'
@@ -130,7 +131,7 @@ describe('exec over a lane', () => {
   test('stdin waits for room, and ends after the last byte', async () => {
     const lane = new ScriptedLane()
     lane.room = 40_000
-    const stdin = Buffer.alloc(200_000, 'abc')
+    const stdin = randomFillSync(Buffer.alloc(200_000))
     const result = runCommand(lane, 'x', { stdin }, { name: 'a', path: [], clock: new TestClock() })
     expect(Buffer.concat(lane.input)).toHaveLength(2 * (32 * 1024 - 1))
     expect(lane.log).toEqual([])

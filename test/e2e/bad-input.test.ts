@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
@@ -349,7 +350,7 @@ sys.stdin.read()`], { stdio: ['pipe', 'pipe', 'inherit'] })
         const context = await ramet.connect(targetOf(server), { ...loginTo(server), runtime })
         // It really is so.
         expect((await context.exec('LC_ALL=C dd if=/dev/zero of="$HOME/more" bs=64k count=4')).stderr).toContain(complaint)
-        const bytes = Buffer.alloc(3 * 1024 * KIB, 7)
+        const bytes = randomFillSync(Buffer.alloc(3 * 1024 * KIB))
         expect((await context.exec('cat', { stdin: bytes, encoding: 'buffer' })).stdout.equals(bytes)).toBe(true)
         if (runtime === 'node') {
           const machine = context.use<typeof import('../../examples/machine.ts')>(new URL('../../examples/machine.ts', import.meta.url))

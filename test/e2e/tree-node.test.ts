@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { type Context, group } from '../../src/controller/index.ts'
 import { failure, leakCheck, quietController } from '../helpers/e2e-lab.ts'
@@ -16,10 +17,10 @@ describe.each(NODE_VERSIONS.map((version, index) => [version, NODE_VERSIONS[(ind
     const ramet = quietController()
     const [hop, middle, last] = (await chain(ramet, [['local:', { node: node as string }], ['local:', { node: next as string }], [sudo, { node: node as string }]])) as [Context, Context, Context]
     expect([hop, middle, last].map((context) => context.info?.nodeVersion)).toEqual([`v${version}`, `v${other}`, `v${version}`])
-    const bytes = new Uint8Array(2_000_000).fill(7)
-    expect((await last.use<Far>(far).echo(bytes)).length).toBe(bytes.length)
+    const bytes = randomFillSync(Buffer.alloc(2_000_000))
+    expect(bytes.equals(await last.use<Far>(far).echo(bytes))).toBe(true)
     const { stdout } = await last.exec('cat', { stdin: bytes, encoding: 'buffer' })
-    expect(stdout.length).toBe(bytes.length)
+    expect(stdout.equals(bytes)).toBe(true)
     let sum = 0
     for await (const item of last.use<Far>(far).count(100)) sum += item
     expect(sum).toBe(4950)

@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Context, Controller } from '../../src/controller/index.ts'
 import { failure, leakCheck, quietController, records } from '../helpers/e2e-lab.ts'
@@ -59,7 +60,7 @@ describe.skipIf(!haveSshd)('a tree over a real sshd', () => {
     })
 
     test('a command takes its input, gives large output in order, and ends by timeout and abort', async () => {
-      const bytes = Buffer.alloc(3 * MIB, 'stdin')
+      const bytes = randomFillSync(Buffer.alloc(3 * MIB))
       const back = await deep.exec('cat; echo end >&2', { stdin: bytes, encoding: 'buffer' })
       expect(back.stdout.equals(bytes)).toBe(true)
       expect([back.stderr.toString(), back.exitCode]).toEqual(['end\n', 0])
@@ -121,7 +122,7 @@ describe.skipIf(!haveSshd)('a tree over a real sshd', () => {
     })
 
     test('30 MiB go there and come back through three hops', async () => {
-      const sent = Buffer.alloc(30 * MIB, 'abcdefghijk')
+      const sent = randomFillSync(Buffer.alloc(30 * MIB))
       const back = await (contexts[3] as Context).use<Far>(far).echo(new Uint8Array(sent))
       expect(Buffer.compare(Buffer.from(back), sent)).toBe(0)
       const less = await deep.with({ isolate: 'none' }).use<Far>(far).echo(sent.subarray(0, 3 * MIB))
