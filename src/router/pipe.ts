@@ -7,7 +7,7 @@
 export interface PipeSink {
   /** Bytes from the peer, in order. The sink may keep views on them. */
   data(bytes: Uint8Array): void
-  /** `pending` has fallen below the pipe's low-water mark after having been above it. Never called from within write(). */
+  /** `pending` has fallen to the low-water mark or below after having been above it. Never called from within write(). */
   drain(): void
   /** The peer ended its side or the pipe broke. Without a cause it was an orderly end of file. */
   closed(cause?: Error): void
