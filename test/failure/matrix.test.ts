@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { describe, expect, test, vi } from 'vitest'
 import type { Connecting, Context, RemoteChild } from '../../src/controller/api.ts'
 import { isRametError } from '../../src/router/errors.ts'
-import { MAX_NOISE } from '../../src/router/protocol.ts'
+import { HEADER_SIZE, MAX_NOISE } from '../../src/router/protocol.ts'
 import { MemoryTree, type MemoryTarget, NOTHING_LEFT } from '../helpers/memory-tree.ts'
 import { ownChildren } from '../helpers/sshd.ts'
 import { settle } from '../helpers/test-clock.ts'
@@ -187,7 +187,7 @@ function streams(context: Context, endless: boolean): Waiters {
 async function expectNothingLeft({ tree, hit, path }: Tree, before: readonly number[]): Promise<void> {
   expect(tree.channels).toBe(0)
   // What a hop is asked for on the channel by which it holds a context is accounted for when bytes are short, not before.
-  expect(tree.budgets('web1').down).toBeLessThanOrEqual(path.length === 1 ? 0 : 16)
+  expect(tree.budgets('web1').down).toBeLessThanOrEqual(path.length === 1 ? 0 : 3 * (HEADER_SIZE + 5))
   expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
   if (hit().stub !== undefined) expect(hit().exitCode).toBe(0)
   await vi.waitFor(() => expect(ownChildren().filter((pid) => !before.includes(pid))).toEqual([]), 10_000)

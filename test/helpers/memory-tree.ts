@@ -82,6 +82,8 @@ export class MemoryTree {
     await closed
     for (const target of this.targets.values()) target.stub?.end(0)
     await this.pass(5000)
+    // Real processes end in their own time, which this clock does not know.
+    for (let turn = 0; turn < 1000 && this.clock.pending > 0; turn++) await this.pass(100)
     return {
       contexts: this.controller['contexts'].cores.size,
       pooled: this.controller['contexts'].pool.size,
