@@ -10,8 +10,6 @@ import type { HostFile, HostLine } from './known-hosts-file.ts'
 export interface LookupOptions {
   /** OpenSSH's HostKeyAlias: looked up in place of host and port. */
   alias?: string | undefined
-  /** The address connected to, to check as well (CheckHostIP). Its own lines must not contradict the key. */
-  address?: string | undefined
 }
 
 /**
@@ -21,7 +19,7 @@ export interface LookupOptions {
  */
 export interface Verdict {
   status: 'known' | 'unknown' | 'changed' | 'revoked'
-  /** What was looked up: 'web1', '[web1]:2222', an alias, or the address where that decided. */
+  /** What was looked up: 'web1', '[web1]:2222' or an alias. */
   name: string
   offeredType: string
   offeredFingerprint: string
@@ -54,10 +52,9 @@ export class KnownHosts {
   check(host: string, port: number, key: Uint8Array, options: LookupOptions = {}): Verdict {
     const name = lookupName(host, port, options.alias)
     const plain = options.alias === undefined && port !== 22 ? lookupName(host, 22) : undefined
-    const address = options.address === undefined ? undefined : lookupName(options.address, port)
     const offered = { name, offeredType: keyType(key) ?? '', offeredFingerprint: fingerprint(key) }
 
-    for (const each of [name, plain, address]) {
+    for (const each of [name, plain]) {
       if (each === undefined) continue
       const line = this.files.flatMap((file) => file.findRevoked(each)).find((candidate) => holds(candidate, key))
       if (line !== undefined) return { ...offered, name: each, status: 'revoked', ...place(line) }
@@ -67,14 +64,7 @@ export class KnownHosts {
     if (own.status === 'changed') return { ...offered, ...own }
     // A key recorded without port counts for every port, but only in favour: OpenSSH does the same.
     const result = own.status === 'unknown' && plain !== undefined ? this.look(plain, key) : own
-    if (result.status === 'known') {
-      if (address !== undefined && address !== name) {
-        const other = this.look(address, key)
-        if (other.status === 'changed') return { ...offered, ...other, name: address }
-      }
-      return { ...offered, ...result }
-    }
-    return { ...offered, ...own }
+    return { ...offered, ...(result.status === 'known' ? result : own) }
   }
 
   /**

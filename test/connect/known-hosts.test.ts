@@ -140,15 +140,6 @@ describe('a host key against known_hosts', () => {
     expect(hosts.check('web1', 22, b.blob, { alias: 'cluster' }).status).toBe('changed')
   })
 
-  test('an address to be checked as well must not contradict: another key there is changed, a revoked one revoked', async () => {
-    const { hosts } = await load(`web1 ${a.line}`, `10.0.0.1 ${b.line}`, `10.0.0.2 ${a.line}`, `@revoked 10.0.0.3 ${a.line}`)
-    expect(hosts.check('web1', 22, a.blob, { address: '10.0.0.1' })).toMatchObject({ status: 'changed', name: '10.0.0.1', line: 2 })
-    expect(hosts.check('web1', 22, a.blob, { address: '10.0.0.2' })).toMatchObject({ status: 'known', name: 'web1' })
-    expect(hosts.check('web1', 22, a.blob, { address: '10.0.0.3' })).toMatchObject({ status: 'revoked', name: '10.0.0.3' })
-    expect(hosts.check('web1', 22, a.blob, { address: '10.0.0.9' }).status).toBe('known')
-    expect(hosts.check('web9', 22, a.blob, { address: '10.0.0.2' }).status).toBe('unknown')
-  })
-
   test('IPv6 addresses are looked up bare, and bracketed with a port', async () => {
     const { hosts } = await load(`::1 ${a.line}`, `[fe80::1]:2222 ${a.line}`)
     expect(hosts.check('::1', 22, a.blob).status).toBe('known')
