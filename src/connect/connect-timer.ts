@@ -5,6 +5,8 @@ export class ConnectTimer {
   state: 'running' | 'asking' | 'closed' = 'running'
   private readonly clock: Clock
   private readonly expired: () => void
+  /** ms that it may take in all. */
+  total: number
   private left: number
   private from = 0
   private asked = 0
@@ -13,7 +15,7 @@ export class ConnectTimer {
   /** `ms`: how long it may take; 0: as long as it likes. */
   constructor(clock: Clock, ms: number, expired: () => void) {
     this.clock = clock
-    this.left = ms
+    this.left = this.total = ms
     this.expired = expired
     if (ms > 0) this.run()
     else this.state = 'closed'
@@ -35,6 +37,16 @@ export class ConnectTimer {
   pauseUntil(other: Promise<void>): void {
     this.prompting(true)
     other.then(() => this.prompting(false), () => {})
+  }
+
+  /** Gives it so many ms more. */
+  extend(ms: number): void {
+    this.total += ms
+    this.left += ms
+    if (this.state !== 'running') return
+    this.cancel?.()
+    this.left = Math.max(1, this.left - (this.clock.now() - this.from))
+    this.run()
   }
 
   close(): void {

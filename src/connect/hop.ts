@@ -1,3 +1,4 @@
+import type { LoginRules } from './login-rules.ts'
 import type { BecomeMethod, ContainerTool } from './target.ts'
 
 /**
@@ -25,6 +26,10 @@ export interface HopSshTarget {
   password: boolean
   /** The controller can ask a person. */
   prompt: boolean
+  /** What the controller's configuration says of login methods. */
+  rules: LoginRules
+  /** ms for reaching the server, until the key exchange is done; 0: none of its own. */
+  reachTime: number
   /** Host key types to ask for, best first. */
   hostKeyAlgorithms: string[]
   kex?: string[] | undefined
@@ -80,7 +85,7 @@ export type Ask = (question: HopQuestion) => Promise<unknown>
 
 /** What a controller sends to have a context opened. */
 export interface HopRequest {
-  /** Of the new context. The ROUTE that announced it has said the rest: its path, limits, keepalive. */
+  /** Of the new context. The ROUTE that announced it has said the rest: its path and limits, and how the context looks after us. */
   id: number
   target: HopTarget
   /** Names from the controller down, joined: how messages name the target. */
@@ -90,6 +95,8 @@ export interface HopRequest {
   version: string
   owner: string
   node?: string | string[] | undefined
+  /** How we look after the link to it, in ms, where the SSH configuration has a say. Default: as the ROUTE said. */
+  keepalive?: { interval: number; count: number } | undefined
   /** No stub: processes of the controller's choice follow one another. */
   commands?: boolean | undefined
 }

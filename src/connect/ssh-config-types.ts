@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { join } from 'node:path'
+import { loginRules, nothingLeft, type LoginRules } from './login-rules.ts'
 import type { Options } from './ssh-config-eval.ts'
 import { expandPath } from './ssh-tokens.ts'
 import type { LocalAccount, TokenValues } from './ssh-tokens.ts'
@@ -29,21 +30,15 @@ export interface SshConfig {
   readonly hostKeyAlias: string | undefined
   readonly hashKnownHosts: boolean
   readonly strictHostKeyChecking: 'yes' | 'no' | 'ask' | 'accept-new'
-  readonly checkHostIP: boolean
-  /** 0: none given. */
+  /** Until the key exchange is done; 0: none given. */
   readonly connectTimeout: number
-  readonly serverAliveInterval: number
-  readonly serverAliveCountMax: number
+  /** ServerAliveInterval and ServerAliveCountMax; undefined where no messages are asked for. */
+  readonly keepalive: { readonly interval: number; readonly count: number } | undefined
   readonly addressFamily: 'any' | 'inet' | 'inet6'
   readonly bindAddress: string | undefined
-  readonly compression: boolean
-  readonly numberOfPasswordPrompts: number
-  readonly pubkeyAuthentication: boolean
-  readonly passwordAuthentication: boolean
-  readonly kbdInteractiveAuthentication: boolean
-  readonly gssapiAuthentication: boolean
+  /** Which ways to log in may be tried, in which order, and how often a person is asked. */
+  readonly login: LoginRules
   /** These lists are undefined where no file speaks of them: the client's own defaults hold. */
-  readonly preferredAuthentications: readonly string[] | undefined
   readonly hostKeyAlgorithms: readonly string[] | undefined
   readonly pubkeyAcceptedAlgorithms: readonly string[] | undefined
   readonly kexAlgorithms: readonly string[] | undefined
@@ -55,6 +50,8 @@ export interface SshConfig {
 
 const DEFAULT_IDENTITIES = ['id_rsa', 'id_ecdsa', 'id_ecdsa_sk', 'id_ed25519', 'id_ed25519_sk']
 const OPENSSH_ONLY = ['proxycommand', 'pkcs11provider', 'knownhostscommand', 'revokedhostkeys', 'proxyusefdpass', 'bindinterface']
+/** Ways to log in that only OpenSSH's own client knows. */
+const OPENSSH_METHODS = [['gssapiauthentication', 'gssapi-with-mic'], ['hostbasedauthentication', 'hostbased']] as const
 
 /**
  * Gives the options types and defaults. `mentioned` are the keywords that some file uses: a list of algorithms that no file
@@ -90,7 +87,12 @@ export function typed(alias: string, options: Options, mentioned: ReadonlySet<st
   const named = mentioned.has('identityfile') || mentioned.has('identityfile2')
   const identityFilesGiven = named && identities !== undefined && !areDefaults(identities)
   const strict = first('stricthostkeychecking')?.toLowerCase()
-  const preferred = given('preferredauthentications')
+  const preferred = mentioned.has('preferredauthentications') ? first('preferredauthentications')?.toLowerCase().split(',') : undefined
+  const login = loginRules({
+    pubkey: flag('pubkeyauthentication', true), password: flag('passwordauthentication', true),
+    interactive: flag('kbdinteractiveauthentication', true), preferred, prompts: count('numberofpasswordprompts', 3),
+  })
+  const interval = count('serveraliveinterval', 0) * 1000
   const family = first('addressfamily')?.toLowerCase()
   return {
     alias, hostName, user, port,
@@ -109,19 +111,11 @@ export function typed(alias: string, options: Options, mentioned: ReadonlySet<st
     hashKnownHosts: flag('hashknownhosts', false),
     strictHostKeyChecking: strict === undefined || strict === 'ask' ? 'ask'
       : strict === 'accept-new' ? 'accept-new' : strict === 'no' || strict === 'off' || strict === 'false' ? 'no' : 'yes',
-    checkHostIP: flag('checkhostip', false),
     connectTimeout: count('connecttimeout', 0) * 1000,
-    serverAliveInterval: count('serveraliveinterval', 0) * 1000,
-    serverAliveCountMax: count('serveralivecountmax', 3),
+    keepalive: interval === 0 ? undefined : { interval, count: count('serveralivecountmax', 3) },
     addressFamily: family === 'inet' || family === 'inet6' ? family : 'any',
     bindAddress: given('bindaddress'),
-    compression: flag('compression', false),
-    numberOfPasswordPrompts: count('numberofpasswordprompts', 3),
-    pubkeyAuthentication: flag('pubkeyauthentication', true),
-    passwordAuthentication: flag('passwordauthentication', true),
-    kbdInteractiveAuthentication: flag('kbdinteractiveauthentication', true),
-    gssapiAuthentication: flag('gssapiauthentication', false),
-    preferredAuthentications: preferred?.split(','),
+    login,
     hostKeyAlgorithms: algorithms('hostkeyalgorithms'),
     pubkeyAcceptedAlgorithms: algorithms('pubkeyacceptedalgorithms', 'pubkeyacceptedkeytypes'),
     kexAlgorithms: algorithms('kexalgorithms'),
@@ -131,6 +125,8 @@ export function typed(alias: string, options: Options, mentioned: ReadonlySet<st
       ...OPENSSH_ONLY.filter((keyword) => given(keyword) !== undefined && flag(keyword, false)),
       // A name of this machine, which would have to be looked up first.
       ...(isIP(given('bindaddress') ?? '::') === 0 ? ['bindaddress'] : []),
+      // Beside other methods they are only wishes: GSSAPI is switched on for every host of a Debian.
+      ...(nothingLeft(login) ? OPENSSH_METHODS.filter(([keyword, method]) => flag(keyword, false) && preferred?.includes(method) !== false).map(([keyword]) => keyword) : []),
     ],
   }
 }

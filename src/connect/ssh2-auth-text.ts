@@ -1,4 +1,5 @@
 import { RametError } from '../router/errors.ts'
+import type { LoginRules } from './login-rules.ts'
 
 /** A key's error, with the target that it was for. */
 export function named({ code, message, hint, cause }: RametError, name: string): RametError {
@@ -15,22 +16,34 @@ export interface LoginFacts {
   problems: readonly string[] | undefined
   /** Somebody can be asked. */
   prompt: boolean
+  rules: LoginRules
 }
 
+const CHANGE = 'Change the SSH configuration for this target, or take another one (sshConfig, --ssh-config).'
+
 /** Nothing has logged in: 'prompt-needed' where only a person could have. */
-export function loginRefused(name: string, user: string, { tried, methods, problems = [], prompt }: LoginFacts): RametError {
-  const offers = methods?.join(', ') || 'nothing'
-  const why = problems.map((problem) => `; ${printable(problem)}`).join('')
+export function loginRefused(name: string, user: string, { tried, methods = [], problems = [], prompt, rules }: LoginFacts): RametError {
+  const offers = methods.join(', ') || 'nothing'
+  const forbidden = Object.entries(rules.forbidden).filter(([method]) => methods.includes(method)).map(([method, setting]) => `${method} (${setting})`)
+  const people = ['password', 'keyboard-interactive'].some((method) => methods.includes(method) && !(method in rules.forbidden))
+  const silent = people && prompt && rules.prompts === 0
+  const why = [
+    ...(forbidden.length > 0 ? [`the SSH configuration forbids ${forbidden.join(', ')}`] : []),
+    ...(silent ? ['the SSH configuration lets nobody be asked (NumberOfPasswordPrompts 0)'] : []),
+    ...problems.map(printable),
+  ].map((text) => `; ${text}`).join('')
   const details = { stage: 'auth', path: [name], outcome: 'not-sent' } as const
-  const people = methods?.some((method) => method === 'password' || method === 'keyboard-interactive')
-  if (tried.length === 0 && people && !prompt) {
+  if (tried.length === 0 && people && (!prompt || silent)) {
     return new RametError('prompt-needed', `${name}: a password is wanted for ${user} (the server offers ${offers})${why}`, {
-      ...details, hint: 'Give a key, a password, or a prompt that can ask for one.' })
+      ...details, hint: silent ? `Give a key or a password. ${CHANGE}` : 'Give a key, a password, or a prompt that can ask for one.' })
   }
+  const other = methods.filter((method) => method === 'gssapi-with-mic' || method === 'hostbased')
+  const change = forbidden.length > 0 ? ` ${CHANGE}` : ''
   return new RametError('auth-failed', `${name}: login as ${user} was refused; tried ${tried.join(', ') || 'nothing'}; `
     + `the server offers ${offers}${why}`, {
-    ...details, hint: 'Check the user name and that the key is in its authorized_keys. OpenSSH 9.8 and newer shuts out addresses '
-      + 'whose logins fail (PerSourcePenalties).' })
+    ...details, hint: tried.length === 0 && other.length === methods.length && other.length > 0 ? `Only transport openssh knows ${other.join(', ')}.`
+      : tried.length === 0 && forbidden.length > 0 ? CHANGE : 'Check the user name and that the key is in its authorized_keys. OpenSSH 9.8 and newer shuts out addresses '
+      + `whose logins fail (PerSourcePenalties).${change}` })
 }
 
 /** Text from a server that may be shown on a terminal. */

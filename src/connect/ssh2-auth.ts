@@ -1,4 +1,5 @@
 import { RametError, isRametError } from '../router/errors.ts'
+import { type LoginMethod, type LoginRules, methodsInOrder } from './login-rules.ts'
 import { loginRefused, named, printable } from './ssh2-auth-text.ts'
 import { type SshKey, signatureAlgorithms } from './ssh-key.ts'
 import { type SshProtocol, dataToSign, sendPublicKey } from './ssh2-protocol.ts'
@@ -12,6 +13,7 @@ export interface AuthOptions {
   /** A function is called only when the server wants a password. */
   password?: string | (() => Promise<string>) | undefined
   prompt?: Prompt | undefined
+  rules: LoginRules
   /** Why keys that were meant cannot be used, for the error when nothing logs in. */
   problems?: readonly string[] | undefined
 }
@@ -44,7 +46,7 @@ interface SignedAttempt extends Attempt {
 
 /**
  * Logs in: keys in order (those that would cost a signature by somebody are offered first and used when the server wants
- * them), then the password, then whatever the server asks a person. A secret is sent once.
+ * them), then the password, then whatever the server asks a person, unless the rules say otherwise. A secret is sent once.
  */
 export class Authenticator {
   /** waiting: for a signature or an answer of our own · ahead: a login is sent, and more behind it · asked: the server's turn */
@@ -56,7 +58,7 @@ export class Authenticator {
   private key: SshKey | undefined
   private algorithms: string[] = []
   private current: Attempt | undefined
-  private method: 'none' | 'publickey' | 'password' | 'keyboard-interactive' = 'none'
+  private method: 'none' | LoginMethod = 'none'
   /** What the server would go on with; undefined until it has refused something. */
   private methods: readonly string[] | undefined
   private readonly tried: string[] = []
@@ -69,8 +71,9 @@ export class Authenticator {
   constructor(options: AuthOptions, owner: AuthOwner) {
     this.options = options
     this.owner = owner
-    this.secrets = new Secrets(options.name, options.password, options.prompt, () => owner.asking())
-    this.keys = [...options.keys]
+    const { name, keys, password, prompt, rules } = options
+    this.secrets = new Secrets(name, { password, prompt, prompts: rules.prompts }, () => owner.asking())
+    this.keys = rules.forbidden.publickey === undefined ? [...keys] : []
   }
 
   /**
@@ -78,7 +81,7 @@ export class Authenticator {
    * Rejects with what forbids to go on; that the key cannot sign does not.
    */
   async signEarly(protocol: SshProtocol): Promise<void> {
-    const attempt = this.options.keys[0]?.local === true ? this.nextAttempt() : undefined
+    const attempt = this.firstAttempt()
     if (attempt === undefined) return
     const request = this.request(attempt, true)
     try {
@@ -101,7 +104,7 @@ export class Authenticator {
       sendPublicKey(protocol, early.request, early.signature)
       return true
     }
-    const attempt = this.options.keys[0]?.local === true && this.keys.length === this.options.keys.length ? this.nextAttempt() : undefined
+    const attempt = this.keys.length === this.options.keys.length ? this.firstAttempt() : undefined
     if (attempt === undefined) return false
     const request = this.request(attempt, true)
     let signature: Uint8Array | Promise<Uint8Array>
@@ -122,14 +125,7 @@ export class Authenticator {
 
   /** Starts the slow way. */
   start(): void {
-    if (this.state !== 'idle') return
-    if (this.keys.length > 0) this.next()
-    else {
-      // Which methods there are is learned by asking for none: a password must not go to a method that is switched off.
-      this.state = 'asked'
-      this.method = 'none'
-      this.owner.protocol()?.authNone(this.options.user)
-    }
+    if (this.state === 'idle') this.next()
   }
 
   success(): void {
@@ -169,6 +165,15 @@ export class Authenticator {
       stage: 'auth', path: [name], outcome: 'not-sent', hint: 'Log in with ssh and change it.' }))
   }
 
+  /** The one that may be sent before anything else is known: where keys come first, and the first costs nobody's time. */
+  private firstAttempt(): Attempt | undefined {
+    return this.order[0] === 'publickey' && this.keys[0]?.local === true ? this.nextAttempt() : undefined
+  }
+
+  private get order(): readonly LoginMethod[] {
+    return methodsInOrder(this.options.rules, this.secrets.given)
+  }
+
   /** The next key and algorithm, chosen with what the server has said by now. */
   private nextAttempt(): Attempt | undefined {
     for (;;) {
@@ -183,26 +188,28 @@ export class Authenticator {
   }
 
   private next(): void {
-    const can = (method: string): boolean => this.methods === undefined || this.methods.includes(method)
-    const attempt = can('publickey') ? this.nextAttempt() : undefined
-    if (attempt !== undefined) return this.offer(attempt)
-    if (this.methods === undefined) {
-      this.state = 'asked'
-      this.method = 'none'
-      this.owner.protocol()?.authNone(this.options.user)
-      return
-    }
-    const { given, person } = this.secrets
-    if (given && can('password')) return void this.sendPassword()
-    if (can('keyboard-interactive') && (given || person)) {
-      this.method = 'keyboard-interactive'
-      this.state = 'asked'
-      this.tried.push('keyboard-interactive')
+    const { methods, order, secrets } = this
+    // Until the server has said what it takes it gets keys alone, and those only where they come first.
+    for (const method of methods === undefined ? order.slice(0, 1) : order.filter((each) => methods.includes(each))) {
+      const attempt = method === 'publickey' ? this.nextAttempt() : undefined
+      if (attempt !== undefined) return this.offer(attempt)
+      if (method === 'publickey' || methods === undefined || !(secrets.given || secrets.person(method))) continue
+      if (method === 'password') return void this.sendPassword()
+      this.began(method)
+      this.tried.push(method)
       this.owner.protocol()?.authKeyboard(this.options.user)
       return
     }
-    if (can('password') && person) return void this.sendPassword()
-    this.giveUp()
+    if (methods !== undefined) return this.giveUp()
+    // Which methods there are is learned by asking for none: a password must not go to a method that is switched off.
+    this.began('none')
+    this.owner.protocol()?.authNone(this.options.user)
+  }
+
+  private began(method: 'none' | LoginMethod): void {
+    this.state = 'asked'
+    this.method = method
+    this.secrets.begin()
   }
 
   private request({ key, algorithm }: Attempt, signed: boolean): Buffer {
@@ -266,7 +273,7 @@ export class Authenticator {
   }
 
   private async sendPassword(): Promise<void> {
-    this.method = 'password'
+    this.began('password')
     this.state = 'waiting'
     try {
       const password = await this.secrets.takePassword()
@@ -296,8 +303,8 @@ export class Authenticator {
   }
 
   private giveUp(): void {
-    const { options: { name, user, problems, prompt }, unsigned, tried, methods } = this
-    this.failWith(unsigned === undefined ? loginRefused(name, user, { tried, methods, problems, prompt: prompt !== undefined }) : named(unsigned, name))
+    const { options: { name, user, problems, prompt, rules }, unsigned, tried, methods } = this
+    this.failWith(unsigned === undefined ? loginRefused(name, user, { tried, methods, problems, prompt: prompt !== undefined, rules }) : named(unsigned, name))
   }
 
   private failWith(error: RametError): void {

@@ -10,6 +10,13 @@ export function timedOut(name: string, stage: Stage, ms: number): RametError {
     hint: 'Check the address, firewalls on the way and the load of the server, or give it more time (timeout).' })
 }
 
+/** `ms`: ConnectTimeout. */
+export function unreached(name: string, stage: Stage, ms: number): RametError {
+  return new RametError('connect-timeout', `${name}: the server was not reached within ${ms} ms, the ConnectTimeout of the SSH configuration (waiting for ${WAITS[stage]})`, {
+    stage, path: [name], outcome: 'not-sent',
+    hint: 'Check the address, firewalls on the way and the load of the server, or give it more time (timeout, --connect-timeout, ConnectTimeout).' })
+}
+
 export function cancelled(name: string, stage: Stage, reason: unknown): RametError {
   return new RametError('cancelled', `${name}: connecting was cancelled`, {
     stage, path: [name], outcome: 'not-sent', cause: reason, hint: 'The caller aborted it.' })

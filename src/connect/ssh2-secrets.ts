@@ -1,4 +1,5 @@
 import { RametError, isRametError } from '../router/errors.ts'
+import type { LoginMethod } from './login-rules.ts'
 import { printable } from './ssh2-auth-text.ts'
 
 export interface PromptRequest {
@@ -8,8 +9,12 @@ export interface PromptRequest {
 }
 export type Prompt = (request: PromptRequest) => Promise<string>
 
-/** Questions to a person per login, as OpenSSH's NumberOfPasswordPrompts. */
-const MAX_PROMPTS = 3
+export interface SecretSources {
+  password: string | (() => Promise<string>) | undefined
+  prompt: Prompt | undefined
+  /** How often a method may ask the person. */
+  prompts: number
+}
 
 /** What a login may have to say beside keys: a password that was given, used once, and the answers of a person. */
 export class Secrets {
@@ -17,13 +22,17 @@ export class Secrets {
   private readonly prompt: Prompt | undefined
   private password: string | (() => Promise<string>) | undefined
   private readonly asking: () => () => void
-  private prompts = 0
+  /** How often each method may ask a person, and has: a method that asks several questions at one try has asked once. */
+  private readonly prompts: number
+  private readonly asked: Partial<Record<LoginMethod, number>> = {}
+  private fresh = true
 
   /** `password` as a function is called when the server wants one. `asking`: a person is asked, until the function returned is called. */
-  constructor(name: string, password: string | (() => Promise<string>) | undefined, prompt: Prompt | undefined, asking: () => () => void) {
+  constructor(name: string, { password, prompt, prompts }: SecretSources, asking: () => () => void) {
     this.name = name
     this.password = password
     this.prompt = prompt
+    this.prompts = prompts
     this.asking = asking
   }
 
@@ -32,9 +41,14 @@ export class Secrets {
     return this.password !== undefined
   }
 
-  /** There is a person, whose patience is not over. */
-  get person(): boolean {
-    return this.prompt !== undefined && this.prompts < MAX_PROMPTS
+  /** There is a person, whose patience with this method is not over. */
+  person(method: LoginMethod): boolean {
+    return this.prompt !== undefined && (this.asked[method] ?? 0) < this.prompts
+  }
+
+  /** The server is asked to try a method. */
+  begin(): void {
+    this.fresh = true
   }
 
   /** The password that was given, once, or else what a person types. Rejects with the RametError that ends the login. */
@@ -58,8 +72,10 @@ export class Secrets {
   }
 
   private ask(kind: 'password' | 'interactive', text: string): Promise<string> {
-    const { prompt } = this
-    this.prompts++
+    const { prompt, fresh, asked } = this
+    const method = kind === 'password' ? kind : 'keyboard-interactive'
+    if (fresh) asked[method] = (asked[method] ?? 0) + 1
+    this.fresh = false
     return this.waitFor(() => (prompt === undefined ? Promise.reject(new Error('nobody can be asked')) : prompt({ kind, path: [this.name], text })))
   }
 

@@ -6,63 +6,21 @@ import { RametError, isRametError, type Stage } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
 import { ConnectTimer } from './connect-timer.ts'
 import { failedProcess } from './failed-process.ts'
-import type { SshKey } from './ssh-key.ts'
+import { NO_RULES } from './login-rules.ts'
 import { commandChannel } from './ssh2-channel-kind.ts'
 import { type ChannelOwner, SshChannel } from './ssh2-channel.ts'
-import { cancelled, closedHere, silent, timedOut } from './ssh2-errors.ts'
+import { cancelled, closedHere, silent, timedOut, unreached } from './ssh2-errors.ts'
 import { forwardChannel } from './ssh2-forward.ts'
-import { type HostAuthority, HostKeyGate, type HostKeyVerifier } from './ssh2-host-key.ts'
+import { HostKeyGate } from './ssh2-host-key.ts'
+import type { Ssh2Options } from './ssh2-options.ts'
 import { type SshAlgorithms, cryptoReady, offeredAlgorithms } from './ssh2-protocol.ts'
-import type { Prompt } from './ssh2-secrets.ts'
 import { SshSession } from './ssh2-session.ts'
 import { dialLater, MAX_DIALS } from './ssh2-retry.ts'
 import { watchServer } from './ssh2-watch.ts'
-import type { Turn } from './pace.ts'
-import { dialTcp, type EarlyPipe } from './tcp.ts'
+import { dialTcp } from './tcp.ts'
 import type { Connection, RemoteProcess } from './transport.ts'
 
-export interface Ssh2Options {
-  host: string
-  port: number
-  user: string
-  /** How messages and logs name the target. Default user@host:port. */
-  name?: string
-  /** In the order in which they are tried. */
-  keys?: readonly SshKey[]
-  /** A function is called only when the server wants a password. */
-  password?: string | (() => Promise<string>) | undefined
-  prompt?: Prompt | undefined
-  /** Why keys that were meant cannot be used, for the error when nothing logs in. */
-  keyProblems?: readonly string[] | undefined
-  /** Asked once per connection, when the server has proven the key; only the literal true accepts. */
-  verifyHostKey?: HostKeyVerifier | undefined
-  /** Decides in place of a verifier, and may take its time: on a hop the controller does. */
-  hostAuthority?: HostAuthority | undefined
-  /** Host key types to ask for, best first: those that known_hosts has. Default: all that ssh2 knows. */
-  hostKeyAlgorithms?: readonly string[] | undefined
-  /** Lists to offer instead of the defaults; for benchmarks and odd servers. */
-  algorithms?: Omit<SshAlgorithms, 'serverHostKey'> | undefined
-  /** Makes the pipe to the server's SSH port; default TCP. Called again when a connection is retried. */
-  dial?: ((signal: AbortSignal) => Promise<Pipe>) | undefined
-  /** The pipe for the first try, where its making has begun already. */
-  first?: EarlyPipe | undefined
-  /** Its place among the logins to the same server; it dials when its turn has come. */
-  turn?: Turn | undefined
-  /** What `dial` waits for, for messages. */
-  waits?: (() => string) | undefined
-  /** Milliseconds until the login must have succeeded, time spent at prompts not counted. Default 30,000; 0: none. */
-  timeout?: number | undefined
-  signal?: AbortSignal | undefined
-  clock?: Clock | undefined
-  /** Hears when a person is asked for something (a passphrase, a touch, an answer), and when that is over. */
-  prompting?: ((now: boolean) => void) | undefined
-  /** Hears how far it has come. */
-  onStage?: ((stage: Stage) => void) | undefined
-  /** 'slow' waits for each reply; default 'auto': one flight where it is safe. */
-  flight?: 'auto' | 'slow' | undefined
-  /** 0 ≤ x < 1; spreads retries. */
-  random?: (() => number) | undefined
-}
+export type { Ssh2Options } from './ssh2-options.ts'
 
 /** ms for the server to say how a process ended that has closed its output. */
 const ENDING = 500
@@ -96,6 +54,8 @@ class Ssh2Connection implements Connection, ChannelOwner {
   private cancelRetry: (() => void) | undefined
   private stopWatch: (() => void) | undefined
   private readonly timer: ConnectTimer
+  /** Of the try that is under way. */
+  private reaching: ConnectTimer | undefined
   private readonly listeners: ((cause?: Error) => void)[] = []
   private failed: RametError | undefined
   private readonly gone_ = deferred<void>()
@@ -210,10 +170,11 @@ class Ssh2Connection implements Connection, ChannelOwner {
   private async attempt(): Promise<void> {
     this.dials++
     if (this.options.dial !== undefined) this.reach('tcp')
-    const { host, port, turn, user, keys = [], password, prompt, verifyHostKey, hostAuthority } = this.options
+    const { host, port, turn, user, keys = [], password, prompt, verifyHostKey, hostAuthority, rules = NO_RULES } = this.options
     let pipe: Pipe
     try {
       await turn?.begin(this.abort.signal)
+      this.limitReaching()
       const onStage = (stage: Stage): void => this.reach(stage)
       const first = this.dials === 1 ? this.options.first?.(onStage) : undefined
       const dialing = first ?? this.options.dial?.(this.abort.signal) ?? dialTcp({ host, port, name: this.name, onStage }, this.abort.signal)
@@ -230,7 +191,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
     this.session = new SshSession({
       pipe, algorithms: this.algorithms, flight: this.flight,
       gate: new HostKeyGate(host, port, this.name, { verify: verifyHostKey, authority: hostAuthority }),
-      auth: { name: this.name, user, keys, password, prompt, problems: this.options.keyProblems },
+      auth: { name: this.name, user, keys, password, prompt, rules, problems: this.options.keyProblems },
       first: () => [...this.processes][0],
     }, {
       stage: (stage) => this.reach(stage),
@@ -244,6 +205,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
 
   private reach(stage: Stage): void {
     this.stage = stage
+    if (stage === 'auth') this.reaching?.close()
     this.options.onStage?.(stage)
   }
 
@@ -268,6 +230,7 @@ class Ssh2Connection implements Connection, ChannelOwner {
     const busy = this.session?.transport.ident === '' && error.code === 'connect-failed'
       && !/not allowed|no SSH server/i.test(error.message) && !isRametError(error.cause) && this.dials < MAX_DIALS
     if (!again && !busy) return this.fail(error)
+    this.reaching?.close()
     this.before.in += this.pipe?.bytesIn ?? 0
     this.before.out += this.pipe?.bytesOut ?? 0
     this.pipe = undefined
@@ -304,8 +267,15 @@ class Ssh2Connection implements Connection, ChannelOwner {
 
   // -- time --
 
+  private limitReaching(): void {
+    const { reachTime = 0, behind } = this.options
+    this.reaching = new ConnectTimer(this.clock, this.isClosed() ? 0 : reachTime, () => this.fail(unreached(this.name, this.stage, reachTime)))
+    if (behind !== undefined) this.reaching.pauseUntil(behind)
+  }
+
   private stopWaiting(): void {
     this.timer.close()
+    this.reaching?.close()
     this.options.signal?.removeEventListener('abort', this.onAbort)
   }
 

@@ -64,9 +64,9 @@ export interface Reconnect {
 }
 
 export interface ConnectOptions {
-  /** Private key files, and no others. Default: those of the configuration, the agent's, and OpenSSH's usual names. */
+  /** Private key files, and no others; PubkeyAuthentication no forbids them, too. Default: those of the configuration, the agent's, and OpenSSH's usual names. */
   identityFile?: string | string[]
-  /** For SSH, or for sudo and su. It is given once. */
+  /** For SSH, or for sudo and su. It is given once, by a method that the configuration allows. */
   password?: string | Secret
   /** Of encrypted key files. */
   passphrase?: string | Secret
@@ -102,8 +102,12 @@ export interface ConnectOptions {
   node?: string | string[]
   /** 'raw': commands alone, and no interpreter is started. Default 'auto': raw where there is no Node of version 12 or later. */
   runtime?: 'auto' | 'node' | 'raw'
+  /**
+   * Default: every 15,000 ms, 4 times. Where the configuration sets ServerAliveInterval, that and its ServerAliveCountMax are how this end looks after
+   * the link; the target goes on looking after it as by default.
+   */
   keepalive?: Partial<Keepalive>
-  /** Milliseconds for all stages together. Default 30,000. */
+  /** Milliseconds for all stages together. Default 30,000, and beside them ConnectTimeout of the configuration for reaching the server. */
   timeout?: number
   /** Gives the attempt up ('cancelled'), unless another handle waits for the same context. */
   signal?: AbortSignal

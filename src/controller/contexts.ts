@@ -6,7 +6,7 @@ import { ROOT } from '../router/protocol.ts'
 import type { ConnectOptions } from './api.ts'
 import { asContextSees } from './connect-errors.ts'
 import { coreOf, latest } from './context.ts'
-import type { CoreHome, CoreOptions } from './core-options.ts'
+import type { CoreHome, CoreOptions, Waiting } from './core-options.ts'
 import { ContextCore } from './core.ts'
 import { HopConnection } from './hop-connection.ts'
 import { Interpreters } from './interpreters.ts'
@@ -35,8 +35,6 @@ export interface ContextsOptions {
   /** Interpreters on one machine at most. */
   interpreters: number
 }
-
-type Waiting = [signal: AbortSignal, prompting: (now: boolean) => void, unfinished: (work: Promise<unknown>) => void]
 
 /** All contexts of a controller: which are there, which are equal, what each hangs on. */
 export class Contexts {
@@ -107,7 +105,7 @@ export class Contexts {
     const address = parseTarget(target)
     const name = displayName(address)
     const path = [...(parent?.path ?? []), name]
-    const reached = ([signal, prompting, unfinished]: Waiting): ReachContext => ({ ...shared, name, path, clock, signal, prompting, unfinished })
+    const reached = ([signal, prompting, unfinished, heed]: Waiting): ReachContext => ({ ...shared, name, path, clock, signal, prompting, unfinished, heed })
     const withPrompt = { ...options, prompt: options.prompt ?? prompt }
     const sameMachine = address.kind !== 'ssh' ? parent : undefined
     const core = this.add({

@@ -3,6 +3,7 @@ import type { Connection } from '../connect/transport.ts'
 import type { CallOutcome } from '../router/call.ts'
 import type { CallOptions, Keepalive } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
+import type { Heeded } from './heeded.ts'
 import type { Hop, HopWay } from './hop-way.ts'
 import type { Library } from './library.ts'
 import type { LogBook } from './logs.ts'
@@ -57,6 +58,9 @@ export interface ProcessCalls {
   call(graph: CodeGraph, name: string, args: readonly unknown[], options: WorkOptions, outcome: CallOutcome): void
 }
 
+/** How whoever reaches a target reports to its context: prompts that begin and end, work that must not be cut short, what the configuration says of time. */
+export type Waiting = [signal: AbortSignal, prompting: (now: boolean) => void, unfinished: (work: Promise<unknown>) => void, heed: (heeded: Heeded) => void]
+
 export interface CoreOptions {
   id: number
   name: string
@@ -66,10 +70,10 @@ export interface CoreOptions {
   keepalive?: Partial<Keepalive> | undefined
   /** ms for all stages; time spent at prompts is not counted. */
   timeout: number
-  /** Reaches the target. Its `waiting` reports a prompt's begin and end. */
-  reach?(signal: AbortSignal, prompting: (now: boolean) => void, unfinished: (work: Promise<unknown>) => void): Promise<Connection>
+  /** Reaches the target. */
+  reach?(...waiting: Waiting): Promise<Connection>
   /** The context that opens it; undefined: this process does, by `reach`. */
   parent?: ParentCore | undefined
   /** What that one is to open. */
-  hopWay?: ((signal: AbortSignal, prompting: (now: boolean) => void, unfinished: (work: Promise<unknown>) => void) => Promise<HopWay>) | undefined
+  hopWay?: ((...waiting: Waiting) => Promise<HopWay>) | undefined
 }

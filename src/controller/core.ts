@@ -5,7 +5,7 @@ import { type CallOutcome, PendingCall } from '../router/call.ts'
 import { decode } from '../router/codec.ts'
 import { isRametError, RametError, type Stage } from '../router/errors.ts'
 import { MAX_CODE } from '../router/protocol.ts'
-import type { ContextInfo, LinkStats } from './api.ts'
+import type { ContextInfo, Keepalive, LinkStats } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
 import { CommandLanes } from './command-lanes.ts'
 import { asContextSees, asWorkSees, atStage, interpreterNeeded, isNoNode } from './connect-errors.ts'
@@ -13,6 +13,7 @@ import { connectTimeout, ConnectTimer } from './connect-timer.ts'
 import { Below, type CoreHome, type CoreOptions, type ParentCore, type ProcessCalls, type WorkOptions } from './core-options.ts'
 import { FarStem } from './far-stem.ts'
 import { helloTo, keepaliveOf, openLog, readHello } from './greeting.ts'
+import type { Heeded } from './heeded.ts'
 import { hinted } from './hints.ts'
 import type { Hop } from './hop-way.ts'
 import { ContextLog } from './logs.ts'
@@ -66,6 +67,7 @@ export class ContextCore implements StemOwner, ParentCore {
   private reaching: Promise<void>
   private lostBy: RametError | undefined
   private roundTrips = 0
+  private heeded: Heeded | undefined
 
   constructor(home: CoreHome, options: CoreOptions) {
     this.home = home
@@ -84,7 +86,7 @@ export class ContextCore implements StemOwner, ParentCore {
     this.lanes = new CommandLanes(home, { id, path, remoteError, ship: (together) => this.shipment.ship(this.stem?.code, ownModule('exec'), false, together) })
     if (this.runtime === 'node') this.openStem()
     options.parent?.children.add(this)
-    this.timer = new ConnectTimer(home.clock, options.timeout, () => this.fail(connectTimeout(this.stage(), this.path, options.timeout, this.connection?.waits)))
+    this.timer = new ConnectTimer(home.clock, options.timeout, () => this.fail(connectTimeout(this.stage(), this.path, this.timer.total, this.connection?.waits)))
     // Its own time begins when its hop is there, which has a timer for itself.
     if (options.parent !== undefined) this.timer.pauseUntil(options.parent.ready)
     this.reaching = this.reach()
@@ -195,10 +197,10 @@ export class ContextCore implements StemOwner, ParentCore {
     const unfinished = (work: Promise<unknown>): void => void this.unfinished.push(work)
     try {
       if (this.far !== undefined || reach === undefined) {
-        const way = await hopWay?.(this.abort.signal, prompting, unfinished)
+        const way = await hopWay?.(this.abort.signal, prompting, unfinished, this.heed)
         return this.state === 'connecting' && way !== undefined ? this.far?.attach(way) : way?.close()
       }
-      const connection = await reach(this.abort.signal, prompting, unfinished)
+      const connection = await reach(this.abort.signal, prompting, unfinished, this.heed)
       this.connection = connection
       if (this.state !== 'connecting') await connection.close()
       else if (this.near === undefined) this.becomeRaw(connection)
@@ -210,11 +212,20 @@ export class ContextCore implements StemOwner, ParentCore {
     }
   }
 
+  /** The configuration has been read. */
+  private readonly heed = (heeded: Heeded): void => {
+    if (this.heeded === undefined) this.timer.extend(heeded.reachTime)
+    this.heeded = heeded
+  }
+
+  private readonly keepalive = (): Keepalive => keepaliveOf({ ...this.heeded?.keepalive, ...this.options.keepalive })
+
   private openStem(): void {
     const { router, limits } = this.home
-    const { id, path, log } = this
-    const keepalive = keepaliveOf(this.options.keepalive)
-    const hello = helloTo(router, { id, path, codeLimit: limits.code ?? MAX_CODE, keepalive: [keepalive.interval, keepalive.count] })
+    const { id, path, log, keepalive } = this
+    // Sent before the configuration is read: how the context looks after us is the caller's to say alone.
+    const { interval, count } = keepaliveOf(this.options.keepalive)
+    const hello = helloTo(router, { id, path, codeLimit: limits.code ?? MAX_CODE, keepalive: [interval, count] })
     const options = { id, path, node: this.options.node, keepalive, hello, log }
     const { parent } = this.options
     if (parent === undefined) this.near = new NearStem(this.home, options, this)
@@ -235,7 +246,7 @@ export class ContextCore implements StemOwner, ParentCore {
 
   private becomeRaw(connection: Connection): void {
     this.runtime = 'raw'
-    this.lanes.becomeRaw(connection, this.home.clock, keepaliveOf(this.options.keepalive))
+    this.lanes.becomeRaw(connection, this.home.clock, this.keepalive())
     connection.ready.then(
       () => {
         if (this.state !== 'connecting') return

@@ -86,7 +86,7 @@ export class FarStem implements Stem, ChannelHandler {
     this.way = way
     this.answers.open(way)
     this.state = 'opening'
-    const request = hopRequest(id, path, way.target, node)
+    const request = hopRequest(id, path, way, node)
     const entry = this.hop.ship(hopModule(way.target))
     this.channel = this.home.router.open(this.hop.id, encode([OPEN_KIND.SERVICE, entry, 'open', [request]]), this, false, false)
   }

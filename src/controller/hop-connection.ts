@@ -61,7 +61,7 @@ export class HopConnection implements Connection, ChannelHandler {
     })
     this.answers.open(way)
     this.entry = hop.ship(hopModule(way.target))
-    const request = { ...hopRequest(id, path, way.target), commands: true }
+    const request = { ...hopRequest(id, path, way), commands: true }
     this.channel = home.router.open(hop.id, encode([OPEN_KIND.SERVICE, this.entry, 'openRaw', [request]]), this, false, false)
   }
 

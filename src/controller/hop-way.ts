@@ -3,6 +3,7 @@ import type { HopQuestion, HopRequest, HopTarget } from '../connect/hop.ts'
 import type { Connection } from '../connect/transport.ts'
 import type { CodeLink } from '../router/code-link.ts'
 import type { Stage } from '../router/errors.ts'
+import type { Keepalive } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
 import { ownModule, version } from './stub-image.ts'
 
@@ -20,6 +21,8 @@ export interface Hop {
 /** What a hop is to do, and who answers what it asks. */
 export interface HopWay {
   target: HopTarget
+  /** How the hop looks after the link, where that is not what the context's ROUTE said. */
+  keepalive?: Keepalive | undefined
   /** Throws or rejects with the RametError that the hop is to hear. */
   answer(question: HopQuestion): unknown
   /** Nobody will ask any more. */
@@ -48,6 +51,6 @@ export function hopModule({ kind }: HopTarget): CodeGraph {
   return ownModule(kind === 'ssh' ? 'ssh2' : kind === 'openssh' ? 'openssh' : 'spawned')
 }
 
-export function hopRequest(id: number, path: readonly string[], target: HopTarget, node?: string | string[]): HopRequest {
-  return { id, target, name: path.join(' > '), path: [...path], version: version(), owner: controllerName(), node }
+export function hopRequest(id: number, path: readonly string[], { target, keepalive }: HopWay, node?: string | string[]): HopRequest {
+  return { id, target, keepalive, name: path.join(' > '), path: [...path], version: version(), owner: controllerName(), node }
 }

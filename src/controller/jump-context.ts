@@ -26,5 +26,5 @@ export function throughContext(core: ContextCore, router: Router): JumpWay {
   const name = core.path.join(' > ')
   const waits = (host: string, port: number): string =>
     core.state === 'connecting' ? `jump host ${name} was not connected` : noAnswer(name, host, port)
-  return { name, pace, dial, waits, release: () => Promise.resolve() }
+  return { name, pace, ready: core.ready, dial, waits, release: () => Promise.resolve() }
 }

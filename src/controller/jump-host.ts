@@ -32,6 +32,7 @@ export class JumpHost {
   private readonly abort = new AbortController()
   private readonly unfinished: Promise<unknown>[] = []
   private readonly connection: Promise<Connection>
+  private readonly ready: Promise<void>
   private opened: Connection | undefined
   /** It has let us in. */
   private up = false
@@ -44,20 +45,21 @@ export class JumpHost {
     this.home = home
     const context: ReachContext = {
       ...home, name, path: [`jump host ${name}`], signal: this.abort.signal,
-      prompting: (now) => this.prompting(now), unfinished: (work) => this.unfinished.push(work),
+      prompting: (now) => this.prompting(now), unfinished: (work) => this.unfinished.push(work), heed: () => {},
     }
     this.connection = upstream === undefined
       ? loginBySsh2(config, options, context)
       : loginThrough(upstream.use({ prompting: (now) => this.prompting(now) }), config, options, context)
     const lost = (): void => this.lost()
-    const ready = async (connection: Connection): Promise<void> => {
+    const opened = async (connection: Connection): Promise<void> => {
       this.opened = connection
       await connection.ready
       this.up = true
       connection.onClose(lost)
-      connection.watch?.(keepaliveOf(options.keepalive))
+      connection.watch?.(keepaliveOf({ ...config.keepalive, ...options.keepalive }))
     }
-    this.connection.then(ready).catch(lost)
+    this.ready = this.connection.then(opened)
+    this.ready.catch(lost)
   }
 
   /** A way through it for one that needs it. Only while it is open. */
@@ -68,6 +70,7 @@ export class JumpHost {
     return {
       name: this.name,
       pace: this.pace,
+      ready: this.ready,
       dial: (host, port, signal) => this.dial(host, port, signal),
       waits: (host, port) => this.waits(host, port),
       release: () => (released ??= this.release(user)),

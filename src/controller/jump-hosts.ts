@@ -24,7 +24,9 @@ export class JumpHosts implements Jumps {
     let host = this.hosts.get(keys[known] ?? '')
     for (const [index, stop] of route.entries()) {
       if (index <= known) continue
-      host = new JumpHost(stop, optionsOf(stop.config, options), host, this.home)
+      // Whoever needs it first says whether ConnectTimeout holds: a time that is given is for the whole way.
+      const { timeout } = options
+      host = new JumpHost(stop, { ...optionsOf(stop.config, options), ...(timeout === undefined ? {} : { timeout }) }, host, this.home)
       this.hosts.set(keys[index] as string, host)
     }
     return (host as JumpHost).use(user)

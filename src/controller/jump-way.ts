@@ -8,6 +8,8 @@ export interface JumpWay {
   /** The machine's name, for messages. */
   readonly name: string
   readonly pace: Pace
+  /** Resolves when the machine can dial. */
+  readonly ready: Promise<void>
   /** Rejects with a RametError that begins with the machine's name, or with the signal's reason. */
   dial(host: string, port: number, signal: AbortSignal): Promise<Pipe>
   /** What has not been done yet of dial(), for messages. */

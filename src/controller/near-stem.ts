@@ -22,7 +22,8 @@ export interface NearOptions {
   id: number
   path: readonly string[]
   node: string | string[] | undefined
-  keepalive: Keepalive
+  /** Asked for when the connection stands: the SSH configuration may have a say. */
+  keepalive(): Keepalive
   /** Payload of the HELLO that it gets. */
   hello: Uint8Array
   log: ContextLog
@@ -84,7 +85,7 @@ export class NearStem implements Stem {
     if (frame.type === TYPE.HELLO && this.state === 'booting') {
       this.state = 'open'
       this.owner.greeted(frame.payload)
-      this.link.watch(this.options.keepalive)
+      this.link.watch(this.options.keepalive())
       this.link.ping()
     } else if (frame.type === TYPE.NEED) {
       const message = this.code.join(frame, MAX_NEED)

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import type { Pace } from '../connect/pace.ts'
+import type { Heeded } from './heeded.ts'
 import type { Jumps } from './jump-way.ts'
 import type { LogBook } from './logs.ts'
 
@@ -13,6 +14,8 @@ export interface ReachContext {
   prompting(now: boolean): void
   /** Work that has to end before the context counts as closed. It never rejects. */
   unfinished(work: Promise<unknown>): void
+  /** Told when the configuration of an SSH target has been read. */
+  heed(heeded: Heeded): void
   book: LogBook
   jumps: Jumps
   /** Spreads the logins from here to one server. */

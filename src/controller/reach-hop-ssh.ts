@@ -8,6 +8,7 @@ import { RametError } from '../router/errors.ts'
 import type { ConnectOptions } from './api.ts'
 import type { HopWay } from './hop-way.ts'
 import type { ReachContext } from './reach-context.ts'
+import { heeded, watchBy } from './heeded.ts'
 import { SignGuard } from './sign-guard.ts'
 import { type SshLogin, sshLogin } from './ssh-login.ts'
 
@@ -22,22 +23,25 @@ export async function hopWayBySsh2(address: SshAddress, options: ConnectOptions,
     throw new RametError('config-invalid', `${context.name}: the SSH configuration asks for ${needs.join(', ')}, which ssh2 on a hop cannot do`, {
       stage: 'resolve', path: context.path, outcome: 'not-sent', hint: 'Take transport openssh, which uses the hop\'s own ssh, or another configuration (sshConfig).' })
   }
+  context.heed(heeded(config, options))
   const login = await sshLogin(config, options, context, true)
   const guard = new SignGuard(login, context.path, (level, fields, text) => context.book.write(level, fields, text))
   const close = (): void => {
     guard.close()
     login.close()
   }
-  return { target: hopSshTarget(login), answer: (question) => guard.answer(question), close }
+  return { target: hopSshTarget(login), keepalive: watchBy(config, options), answer: (question) => guard.answer(question), close }
 }
 
 /** What a hop gets to know of a login: no secret, no private key. */
-export function hopSshTarget({ host, port, user, keys, password, prompt, hostKeyAlgorithms, kex, cipher, hmac }: SshLogin): HopSshTarget {
+function hopSshTarget({ host, port, user, keys, password, prompt, rules, reachTime, hostKeyAlgorithms, kex, cipher, hmac }: SshLogin): HopSshTarget {
   return {
     kind: 'ssh', host, port, user,
     keys: hopKeys(keys),
     password: password !== undefined,
     prompt: prompt !== undefined,
+    rules,
+    reachTime,
     hostKeyAlgorithms: [...hostKeyAlgorithms],
     kex: kex === undefined ? undefined : [...kex],
     cipher: cipher === undefined ? undefined : [...cipher],

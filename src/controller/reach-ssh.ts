@@ -5,6 +5,7 @@ import type { TargetAddress } from '../connect/target.ts'
 import type { Connection } from '../connect/transport.ts'
 import { RametError } from '../router/errors.ts'
 import type { ConnectOptions } from './api.ts'
+import { heeded } from './heeded.ts'
 import type { JumpWay } from './jump-way.ts'
 import type { ReachContext } from './reach-context.ts'
 import { loginBySsh2 } from './reach-ssh2.ts'
@@ -17,8 +18,12 @@ export async function reachSsh(address: SshAddress, options: ConnectOptions, con
   const { name, path, signal } = context
   if (options.transport === 'openssh') return openssh(address, options, context)
   const config = await resolveSshConfig(address.host, { user: address.user, port: address.port, configFile: options.sshConfig, signal })
+  const { reachTime, keepalive } = heeded(config, options)
   const { way, needs } = await wayTo(config, options, context)
-  if (needs.length > 0 && options.transport === undefined && typeof options.jump !== 'object') return openssh(address, options, context)
+  const bySystem = needs.length > 0 && options.transport === undefined && typeof options.jump !== 'object'
+  // The system's ssh has read ConnectTimeout itself.
+  context.heed({ keepalive, reachTime: bySystem ? 0 : reachTime })
+  if (bySystem) return openssh(address, options, context)
   if (needs.length > 0) {
     throw new RametError('config-invalid', `${name}: the SSH configuration asks for ${needs.join(', ')}, which transport ssh2 cannot do`, {
       stage: 'resolve',

@@ -9,13 +9,13 @@ import { sshLogin } from './ssh-login.ts'
 
 /** Logs in to the host of a configuration by ssh2. `through`: where its SSH port is not reached from here. */
 export async function loginBySsh2(
-  config: SshConfig, options: ConnectOptions, context: ReachContext, through?: Pick<Ssh2Options, 'dial' | 'turn' | 'waits'>,
+  config: SshConfig, options: ConnectOptions, context: ReachContext, through?: Pick<Ssh2Options, 'dial' | 'turn' | 'waits' | 'behind'>,
 ): Promise<Connection> {
   const early = through === undefined ? dialNow(config, context) : undefined
   const needed = Promise.all([import('../connect/ssh2-client-side.ts'), sshLogin(config, options, context)])
   needed.catch(() => early?.drop())
   const [{ connectSsh2 }, login] = await needed
-  const { host, port, user, keys, password, prompt, problems, verifyHostKey, hostKeyAlgorithms, kex, cipher, hmac } = login
+  const { host, port, user, keys, password, prompt, rules, reachTime, problems, verifyHostKey, hostKeyAlgorithms, kex, cipher, hmac } = login
   const connection = connectSsh2({
     host,
     port,
@@ -24,6 +24,8 @@ export async function loginBySsh2(
     keys,
     password,
     prompt,
+    rules,
+    reachTime,
     keyProblems: problems,
     verifyHostKey,
     hostKeyAlgorithms,

@@ -19,7 +19,7 @@ export async function loginThrough(way: JumpWay, config: SshConfig, options: Con
     }
   }
   try {
-    const connection = await loginBySsh2(config, options, context, { dial, turn, waits: () => way.waits(hostName, port) })
+    const connection = await loginBySsh2(config, options, context, { dial, turn, waits: () => way.waits(hostName, port), behind: way.ready })
     context.unfinished(ended(connection).then(() => way.release()))
     return connection
   } catch (error) {

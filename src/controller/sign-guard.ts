@@ -2,6 +2,7 @@ import type { HostProof, HopQuestion } from '../connect/hop.ts'
 import { proofProblem } from '../connect/host-proof.ts'
 import { fingerprint, sameBytes } from '../connect/key-blob.ts'
 import type { SshKey } from '../connect/ssh-key.ts'
+import { type LoginRules, NO_RULES } from '../connect/login-rules.ts'
 import { offeredHostKey } from '../connect/ssh2-host-key.ts'
 import { hostBoundRequest, loginData, publicKeyRequest } from '../connect/userauth.ts'
 import { type ErrorCode, isRametError, RametError, type Stage } from '../router/errors.ts'
@@ -17,6 +18,8 @@ export interface GuardedLogin {
   keys: readonly SshKey[]
   password: string | undefined
   prompt: Prompt | undefined
+  /** What the configuration says of login methods. Default: nothing. */
+  rules?: LoginRules | undefined
   /** Only the literal true accepts. */
   verifyHostKey: (key: HostKey) => unknown
   /** How many sessions questions may be about. Default 2. */
@@ -31,9 +34,9 @@ export type GuardLog = (level: 'info' | 'warn', fields: Record<string, unknown>,
  * earlier has proven nothing, and nothing was asked about it.
  */
 const MAX_SESSIONS = 2
-/** Passwords that a person types, as OpenSSH's NumberOfPasswordPrompts; and answers to the server's own questions. */
-const MAX_PASSWORDS = 3
+/** Answers to the server's own questions; a try may hold several, and there may be as many tries as NumberOfPasswordPrompts says. */
 const MAX_ANSWERS = 16
+const ANSWERS_PER_TRY = 4
 
 /** A session whose server has proven a host key that was accepted. */
 interface Session {
@@ -49,6 +52,7 @@ interface Session {
 export class SignGuard {
   state: 'open' | 'closed' = 'open'
   private readonly login: GuardedLogin
+  private readonly rules: LoginRules
   private readonly path: readonly string[]
   private readonly log: GuardLog
   private readonly sessions: Session[] = []
@@ -58,6 +62,7 @@ export class SignGuard {
 
   constructor(login: GuardedLogin, path: readonly string[], log: GuardLog) {
     this.login = login
+    this.rules = login.rules ?? NO_RULES
     this.path = path
     this.log = log
     this.password = login.password
@@ -166,15 +171,18 @@ export class SignGuard {
   }
 
   private async takePassword(): Promise<string> {
-    const given = this.password
+    const { password: given, rules: { forbidden, prompts } } = this
+    if (forbidden.password !== undefined && (given === undefined || forbidden['keyboard-interactive'] !== undefined)) throw this.notAllowed('asked for a password, which the SSH configuration forbids')
     this.password = undefined
-    if (given === undefined) return this.ask('password', `Password for ${this.login.user}@${this.login.host}: `, ++this.passwords <= MAX_PASSWORDS)
+    if (given === undefined) return this.ask('password', `Password for ${this.login.user}@${this.login.host}: `, ++this.passwords <= prompts)
     this.gave('the password')
     return given
   }
 
   private interactive(text: string): Promise<string> {
-    return this.ask('interactive', text, ++this.answers <= MAX_ANSWERS)
+    const { forbidden, prompts } = this.rules
+    if (forbidden['keyboard-interactive'] !== undefined) throw this.notAllowed('asked a question of the server, which the SSH configuration forbids')
+    return this.ask('interactive', text, prompts > 0 && ++this.answers <= Math.max(MAX_ANSWERS, ANSWERS_PER_TRY * prompts))
   }
 
   private async ask(kind: 'password' | 'interactive', text: string, patient: boolean): Promise<string> {

@@ -1,10 +1,12 @@
 import { deferred } from '../base/deferred.ts'
 import { hostKeyPolicy } from '../connect/host-key-policy.ts'
 import { KnownHosts } from '../connect/known-hosts.ts'
+import type { LoginRules } from '../connect/login-rules.ts'
 import type { SshKey } from '../connect/ssh-key.ts'
 import type { SshConfig } from '../connect/ssh-config.ts'
 import { RametError } from '../router/errors.ts'
 import type { ConnectOptions, HostKey, Prompt } from './api.ts'
+import { heeded } from './heeded.ts'
 import type { ReachContext } from './reach-context.ts'
 import { reveal } from './secret.ts'
 
@@ -25,6 +27,10 @@ export interface SshLogin {
   problems: readonly string[]
   password: string | undefined
   prompt: Prompt | undefined
+  /** What the configuration says of login methods. */
+  rules: LoginRules
+  /** ms for reaching the server, until the key exchange is done: ConnectTimeout, where the caller gave no time at all. 0: none of its own. */
+  reachTime: number
   /** Decides on the host key by this machine's known_hosts, or by the caller's function. Only the literal true accepts. */
   verifyHostKey: (key: HostKey) => unknown
   hostKeyAlgorithms: readonly string[]
@@ -42,7 +48,8 @@ export async function sshLogin(config: SshConfig, options: ConnectOptions, conte
   const given = options.identityFile === undefined ? undefined : [options.identityFile].flat()
   const [known, login] = await Promise.all([
     KnownHosts.load(knownHostsFiles(config, options)),
-    loginKeys({
+    // Without keys to offer nobody is asked for a passphrase, and no agent either.
+    config.login.forbidden.publickey !== undefined ? { keys: [], problems: [], close: () => {} } : loginKeys({
       path: context.path,
       signal: context.signal,
       identityFiles: given ?? config.identityFiles,
@@ -62,10 +69,12 @@ export async function sshLogin(config: SshConfig, options: ConnectOptions, conte
     host,
     port,
     user,
-    keys: config.pubkeyAuthentication ? login.keys : [],
+    keys: login.keys,
     problems: login.problems,
     password: options.password === undefined ? undefined : reveal(options.password),
     prompt,
+    rules: config.login,
+    reachTime: heeded(config, options).reachTime,
     verifyHostKey: verifier(config, options, known, context, throughHop),
     hostKeyAlgorithms: config.hostKeyAlgorithms ?? [...new Set([...known.algorithms(host, port, { alias }), ...HOST_KEY_TYPES])],
     kex: config.kexAlgorithms,

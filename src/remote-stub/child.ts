@@ -36,7 +36,7 @@ export class Child {
   readonly code: CodeLink
   private readonly home: ChildHome
   private readonly path: readonly string[]
-  private readonly keepalive: [interval: number, count: number]
+  private keepalive: { interval: number; count: number }
   private readonly pipe = new LatePipe()
   private channel: ServiceChannel | undefined
   private connection: Connection | undefined
@@ -61,7 +61,7 @@ export class Child {
     this.home = home
     this.path = path
     this.questions = new Questions(path, (...message) => this.up(...message))
-    this.keepalive = keepalive
+    this.keepalive = { interval: keepalive[0], count: keepalive[1] }
     this.link = router.addLink(this.pipe, 'child', { path }, id)
     this.code = new CodeLink(this.link)
     this.link.onPong = () => this.answerPings()
@@ -73,6 +73,7 @@ export class Child {
     const { host } = this.home
     this.state = 'connecting'
     this.channel = channel
+    this.keepalive = request.keepalive ?? this.keepalive
     channel.onMessage = (bytes) => {
       channel.consumed(bytes.length)
       this.told(decode(bytes))
@@ -99,7 +100,7 @@ export class Child {
   neighbour(frame: Frame): void {
     if (frame.type === TYPE.HELLO && this.state === 'connecting') {
       this.state = 'open'
-      this.link.watch({ interval: this.keepalive[0], count: this.keepalive[1] })
+      this.link.watch(this.keepalive)
       this.up(HOP_UP.HELLO, frame.payload)
     } else if (frame.type === TYPE.NEED) {
       const message = this.code.join(frame, MAX_NEED)

@@ -29,10 +29,10 @@ export interface FromHopOptions {
  * right one, signs, and gives passwords. Until it has answered nothing but the key exchange leaves.
  */
 export function connectFromHop(target: HopSshTarget, ask: Ask, { name, clock, signal, stage }: FromHopOptions): Connection {
-  const { host, port, user, keys, hostKeyAlgorithms, kex, cipher, hmac } = target
+  const { host, port, user, keys, rules, reachTime, hostKeyAlgorithms, kex, cipher, hmac } = target
   const upward = new Upward(ask, name)
   return connectSsh2({
-    host, port, user, name, clock, signal, hostKeyAlgorithms,
+    host, port, user, name, clock, signal, rules, reachTime, hostKeyAlgorithms,
     algorithms: { kex, cipher, hmac },
     turn: pace.turn(`${host}:${port}`),
     keys: keys.map((key, index) => upward.key(key, index)),

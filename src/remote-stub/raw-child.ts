@@ -31,7 +31,7 @@ export class RawChild {
       const connection = connect((question) => this.questions.ask(question), request, () => this.tellStage())
       this.connection = connection
       this.tellStage()
-      connection.ready.then(() => this.opened(connection), (error: Error) => this.failed(asRamet(error)))
+      connection.ready.then(() => this.opened(connection, request), (error: Error) => this.failed(asRamet(error)))
     } catch (error) {
       this.failed(asRamet(error as Error))
     }
@@ -53,11 +53,11 @@ export class RawChild {
     })
   }
 
-  private opened(connection: Connection): void {
+  private opened(connection: Connection, { keepalive = KEEPALIVE }: HopRequest): void {
     if (this.state !== 'connecting') return
     this.state = 'open'
     this.up(HOP_UP.HELLO, new Uint8Array(0))
-    connection.watch?.(KEEPALIVE)
+    connection.watch?.(keepalive)
     connection.onClose((cause) => this.failed(asRamet(cause ?? new Error('the connection ended'))))
   }
 

@@ -133,6 +133,47 @@ describe.skipIf(!hasProgram('ssh'))('beside the real ssh -G', () => {
   })
 })
 
+describe('what decides on time and logins', () => {
+  const read = (text: string): Promise<SshConfig> => new SshConfigResolver({ program: NO_PROGRAM }).resolve('web1', { configFile: config(text) })
+
+  test('ServerAliveInterval sets how a link is looked after; without it ServerAliveCountMax says nothing', async () => {
+    expect((await read('ServerAliveInterval 20\nServerAliveCountMax 5')).keepalive).toEqual({ interval: 20_000, count: 5 })
+    expect((await read('ServerAliveInterval 1m')).keepalive).toEqual({ interval: 60_000, count: 3 })
+    for (const text of ['ServerAliveCountMax 5', 'ServerAliveInterval 0', 'Port 22']) expect((await read(text)).keepalive).toBeUndefined()
+  })
+
+  test('ConnectTimeout is milliseconds, and 0 where there is none', async () => {
+    expect((await read('ConnectTimeout 7')).connectTimeout).toBe(7000)
+    for (const text of ['ConnectTimeout none', 'Port 22']) expect((await read(text)).connectTimeout).toBe(0)
+  })
+
+  test.each([
+    ['Port 22', { order: undefined, forbidden: {}, prompts: 3 }],
+    ['PubkeyAuthentication no', { order: undefined, forbidden: { publickey: 'PubkeyAuthentication no' }, prompts: 3 }],
+    ['PubkeyAuthentication unbound\nPasswordAuthentication no\nNumberOfPasswordPrompts 1', { order: undefined, forbidden: { password: 'PasswordAuthentication no' }, prompts: 1 }],
+    ['ChallengeResponseAuthentication no\nNumberOfPasswordPrompts 0', { order: undefined, forbidden: { 'keyboard-interactive': 'KbdInteractiveAuthentication no' }, prompts: 0 }],
+    ['PreferredAuthentications gssapi-with-mic,password,publickey', {
+      order: ['password', 'publickey'], forbidden: { 'keyboard-interactive': 'not in PreferredAuthentications' }, prompts: 3 }],
+    ['PreferredAuthentications Password,keyboard-interactive\nPasswordAuthentication no', {
+      order: ['keyboard-interactive'], forbidden: { publickey: 'not in PreferredAuthentications', password: 'PasswordAuthentication no' }, prompts: 3 }],
+  ])('%s', async (text, login) => {
+    const { login: rules, needsOpenSsh } = await read(text)
+    expect([rules, needsOpenSsh]).toEqual([login, []])
+  })
+
+  test('GSSAPI and host-based logins ask for the system\'s ssh only where nothing else is left to try', async () => {
+    const off = 'PasswordAuthentication no\nKbdInteractiveAuthentication no\n'
+    const needs = async (text: string): Promise<readonly string[]> => (await read(text)).needsOpenSsh
+    expect(await needs('GSSAPIAuthentication yes\nCompression yes')).toEqual([])
+    expect(await needs(`${off}GSSAPIAuthentication yes`)).toEqual([])
+    expect(await needs(`${off}PubkeyAuthentication no\nGSSAPIAuthentication yes`)).toEqual(['gssapiauthentication'])
+    expect(await needs('PreferredAuthentications gssapi-with-mic\nGSSAPIAuthentication yes\nHostbasedAuthentication yes')).toEqual(['gssapiauthentication'])
+    expect(await needs('PreferredAuthentications hostbased,gssapi-with-mic\nHostbasedAuthentication yes')).toEqual(['hostbasedauthentication'])
+    // Nobody could log in at all: that the server may say.
+    expect(await needs('PreferredAuthentications gssapi-with-mic')).toEqual([])
+  })
+})
+
 describe('what it costs', () => {
   test('without configuration files, or with everyday settings only, the program is not asked', async () => {
     const ssh = fakeSsh('exit 9')

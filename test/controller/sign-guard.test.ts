@@ -3,7 +3,9 @@ import ssh2 from 'ssh2'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fingerprint } from '../../src/connect/key-blob.ts'
 import { privateKey } from '../../src/connect/ssh2-key.ts'
+import type { LoginRules } from '../../src/connect/login-rules.ts'
 import type { PromptRequest } from '../../src/controller/api.ts'
+import type { GuardedLogin } from '../../src/controller/sign-guard.ts'
 import { RametError } from '../../src/router/errors.ts'
 import { type KeyKind, hasProgram, makeKey, temporaryDirectory } from '../connect/ssh-keys.ts'
 import { HOST_KEY_TYPES, TestHostKey } from '../helpers/host-key.ts'
@@ -183,5 +185,43 @@ describe('passwords and answers', () => {
     guard.close()
     type('42')
     expect((await refusal(answer)).code).toBe('not-allowed')
+  })
+})
+
+describe('what the SSH configuration forbids', () => {
+  const lab = (forbidden: LoginRules['forbidden'], change: Partial<GuardedLogin> & { prompts?: number } = {}) => {
+    const asked: PromptRequest[] = []
+    const { prompts = 3, ...login } = change
+    const made = guardLab({ prompt: async (request) => (asked.push(request), 'typed'), rules: { forbidden, prompts }, ...login })
+    const proof = made.host.prove(newSession())
+    return { ...made, asked, ask: (ask: 'password' | 'interactive') => made.guard.answer({ ask, proof, text: 'Password: ' }) }
+  }
+
+  it.each([
+    ['password', { password: 'PasswordAuthentication no' }],
+    ['interactive', { 'keyboard-interactive': 'KbdInteractiveAuthentication no' }],
+  ] as const)('a hop that asks a person by it (%s) gets nothing', async (ask, forbidden) => {
+    const { ask: question, asked } = lab(forbidden)
+    const error = await refusal(question(ask))
+    expect([error.code, error.outcome]).toEqual(['not-allowed', 'not-sent'])
+    expect(error.message).toContain('which the SSH configuration forbids')
+    expect(asked).toEqual([])
+  })
+
+  it('a password that is given is given as the answer to a question where only that is allowed, and never where neither is', async () => {
+    const password = 'PasswordAuthentication no'
+    expect(await lab({ password }, { password: 'given' }).ask('password')).toBe('given')
+    const both = lab({ password, 'keyboard-interactive': 'not in PreferredAuthentications' }, { password: 'given' })
+    expect((await refusal(both.ask('password'))).code).toBe('not-allowed')
+  })
+
+  it('a person is asked for a password as often as NumberOfPasswordPrompts says', async () => {
+    const { ask, asked } = lab({}, { prompts: 1 })
+    expect(await ask('password')).toBe('typed')
+    expect((await refusal(ask('password'))).message).toContain('asked a person too often')
+    expect(asked).toHaveLength(1)
+    const nobody = lab({}, { prompts: 0 })
+    for (const each of ['password', 'interactive'] as const) expect((await refusal(nobody.ask(each))).code).toBe('not-allowed')
+    expect(nobody.asked).toEqual([])
   })
 })

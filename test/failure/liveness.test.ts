@@ -86,3 +86,35 @@ test('work made while the network is silent never leaves, and says so when the l
   expect(outcomes.indexOf('link-lost not-sent')).toBeGreaterThan(outcomes.indexOf('link-lost unknown'))
   expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
 })
+
+test.each([
+  ['what the caller says of both comes first', { interval: 2000, count: 1 }, 'has not answered for 2 s'],
+  ['what the caller says of one leaves the other to the configuration', { interval: 500 }, 'has not answered for 1.5 s'],
+  ['the configuration says it where the caller does not', undefined, 'has not answered for 3 s'],
+])('ServerAliveInterval and ServerAliveCountMax: %s', async (_, keepalive, words) => {
+  const tree = new MemoryTree(quiet)
+  tree.heeded = { reachTime: 0, keepalive: { interval: 1000, count: 3 } }
+  const web = await tree.connect('web1', keepalive === undefined ? {} : { keepalive })
+  const child = web.spawn('cat')
+  const lost = child.exited.then(() => undefined, (error: unknown) => error)
+  await child.pid
+  tree.target('web1').stall()
+  await tree.pass(10_000)
+  expect(web.state).toBe('lost')
+  expect(await lost).toMatchObject({ code: 'link-lost', message: expect.stringContaining(words) as string })
+  expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
+})
+
+test('ConnectTimeout is time beside that for all else, and 0 leaves it at that', async () => {
+  for (const [reachTime, total] of [[120_000, 150_000], [0, 30_000]] as const) {
+    const tree = new MemoryTree(quiet)
+    tree.heeded = { reachTime, keepalive: undefined }
+    tree.manners.set('web1', 'silent')
+    const failed = tree.connect('web1').then(() => undefined, (error: unknown) => error)
+    await tree.pass(total - 1, 1000)
+    expect(tree.controller.stats().links).toMatchObject([{ state: 'connecting' }])
+    await tree.pass(1)
+    expect(await failed).toMatchObject({ code: 'connect-timeout', message: expect.stringContaining(`within ${total} ms`) as string })
+    expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
+  }
+})

@@ -1,6 +1,7 @@
 import type { TargetAddress } from '../../src/connect/target.ts'
 import type { Connection, ProcessEnd, RemoteProcess } from '../../src/connect/transport.ts'
 import { Controller } from '../../src/controller/controller.ts'
+import type { Heeded } from '../../src/controller/heeded.ts'
 import type { ConnectOptions, Connecting, ControllerOptions } from '../../src/controller/api.ts'
 import { stubImage } from '../../src/controller/stub-image.ts'
 import { joinBytes } from '../../src/base/bytes.ts'
@@ -32,9 +33,12 @@ export class MemoryTree {
   readonly targets = new Map<string, MemoryTarget>()
   /** Targets on which nothing answers the launch line ('silent'), or which nothing reaches before `flow` ('held'). */
   readonly manners = new Map<string, 'silent' | 'held'>()
+  /** What the SSH configuration says. */
+  heeded: Heeded | undefined
 
   constructor(options: ControllerOptions = {}) {
-    this.controller = new Controller(options, this.clock, async (address: TargetAddress) => {
+    this.controller = new Controller(options, this.clock, async (address: TargetAddress, _options, context) => {
+      if (this.heeded !== undefined) context.heed(this.heeded)
       const name = address.kind === 'ssh' ? address.host : address.kind
       const target = new MemoryTarget(name, this.clock, this.manners.get(name))
       this.targets.set(name, target)

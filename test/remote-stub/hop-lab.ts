@@ -17,7 +17,7 @@ export async function hopLab(address: { host: string; port: number; user: string
   const work: Promise<unknown>[] = []
   const way = await hopWayBySsh2({ kind: 'ssh', ...address }, { sshConfig: false, ...options }, {
     name: 'web1', path: ['bastion', 'web1'], clock: systemClock, signal: new AbortController().signal,
-    prompting: () => {}, unfinished: (promise) => work.push(promise), book: new LogBook(records.logger), jumps: {} as Jumps, pace: new Pace(),
+    prompting: () => {}, unfinished: (promise) => work.push(promise), heed: () => {}, book: new LogBook(records.logger), jumps: {} as Jumps, pace: new Pace(),
   })
   const lab = {
     way, asked, records,

@@ -38,7 +38,7 @@ async function lab(server: TestServer, options: ConnectOptions = {}) {
   const way = await hopWayByOpenssh({ kind: 'ssh', host: server.host, port: server.port, user: server.user },
     { agent: true, sshConfig: false, identityFile: server.keyFile, knownHosts: server.knownHosts, ...options }, {
       name: 'web1', path: ['bastion', 'web1'], clock: systemClock, signal: new AbortController().signal, prompting: () => {},
-      unfinished: () => {}, book: new LogBook(records.logger), jumps: {} as Jumps, pace: new Pace(),
+      unfinished: () => {}, heed: () => {}, book: new LogBook(records.logger), jumps: {} as Jumps, pace: new Pace(),
     })
   const ask: Ask = async (question) => {
     asked.push(question)
