@@ -1,4 +1,5 @@
-import { type ErrorCode, type Outcome, RametError, type Stage } from '../router/errors.ts'
+import { type Outcome, RametError, type Stage } from '../router/errors.ts'
+import { codeFrom } from './error-code.ts'
 import { STAGES } from './hop-way.ts'
 import { escapeControls } from './logs.ts'
 
@@ -9,10 +10,9 @@ const LONGEST = 4096
 /** The error that a hop reports for a context below it. `path`: that context's. Whatever is not as it should be becomes 'link-lost'. */
 export function hopFailure(content: unknown, path: readonly string[]): RametError {
   const [code, message, stage, outcome, hint] = (Array.isArray(content) ? content : []) as unknown[]
-  const known = typeof code === 'string' && /^[a-z-]{2,40}$/.test(code)
   const text = typeof message === 'string' ? escapeControls(message.slice(0, LONGEST)) : 'was lost, and its hop did not say why'
   const where = path.join(' > ')
-  return new RametError(known ? (code as ErrorCode) : 'link-lost', text.startsWith(where) ? text : `${where}: ${text}`, {
+  return new RametError(codeFrom(code) ?? 'link-lost', text.startsWith(where) ? text : `${where}: ${text}`, {
     path,
     outcome: OUTCOMES.includes(outcome) ? (outcome as Outcome) : 'unknown',
     hint: typeof hint === 'string' ? escapeControls(hint.slice(0, LONGEST)) : '',

@@ -1,5 +1,6 @@
 import { errorFromWire } from '../router/errors-wire.ts'
-import { type ErrorCode, RametError } from '../router/errors.ts'
+import { RametError } from '../router/errors.ts'
+import { codeFrom } from './error-code.ts'
 import { remapStack } from './stacks.ts'
 import type { Library } from './library.ts'
 
@@ -13,8 +14,9 @@ export function remoteError(wire: unknown, path: readonly string[], library: Lib
     if (error.stack !== undefined) error.stack = remapStack(error.stack, library.sources)
   }
   const where = path.join(' > ')
-  if (cause.name === 'RametError' && typeof cause.code === 'string') {
-    return new RametError(cause.code as ErrorCode, `${where}: ${cause.message}`, { path, hint: (cause as { hint?: string }).hint ?? '', cause: cause.cause })
+  const code = cause.name === 'RametError' ? codeFrom(cause.code) : undefined
+  if (code !== undefined) {
+    return new RametError(code, `${where}: ${cause.message}`, { path, hint: (cause as { hint?: string }).hint ?? '', cause: cause.cause })
   }
   return new RametError('remote-error', `${where}: ${cause.name}: ${cause.message}`, {
     path,
