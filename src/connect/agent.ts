@@ -5,6 +5,7 @@ import { systemClock } from '../base/clock.ts'
 import type { Clock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import type { Deferred } from '../base/deferred.ts'
+import { printableLine } from '../base/printable.ts'
 import { RametError } from '../router/errors.ts'
 import { MAX_KEY_BLOB, endOfString, keyType, sshString } from './key-blob.ts'
 import type { SshKey } from './ssh-key.ts'
@@ -27,12 +28,14 @@ export interface AgentOptions {
 }
 
 /** Flags of a signature request, which decide the hash of an RSA signature. */
-export const AGENT_RSA_SHA2_256 = 2
-export const AGENT_RSA_SHA2_512 = 4
+const AGENT_RSA_SHA2_256 = 2
+const AGENT_RSA_SHA2_512 = 4
 
 /** OpenSSH's own limits for what an agent may say. */
 const MAX_REPLY = 256 * 1024
 const MAX_KEYS = 2048
+/** Characters of a comment, a path or an algorithm's name that are shown. */
+const LONGEST = 256
 
 const REQUEST_IDENTITIES = 11
 const IDENTITIES_ANSWER = 12
@@ -80,7 +83,7 @@ export class SshAgent {
       if (next === -1) throw this.broken('sent a list that is cut short')
       const blob = Buffer.from(reply.subarray(at + 4, end))
       const type = keyType(blob)
-      if (type !== undefined) keys.push({ blob, type, comment: printable(reply.toString('utf8', end + 4, next)) })
+      if (type !== undefined) keys.push({ blob, type, comment: printableLine(reply.toString('utf8', end + 4, next), LONGEST) })
       at = next
     }
     return keys
@@ -174,7 +177,7 @@ export class SshAgent {
   }
 
   private broken(what: string, cause?: unknown): RametError {
-    return new RametError('key-unreadable', `ssh-agent at ${printable(this.socketPath)} ${what}`, {
+    return new RametError('key-unreadable', `ssh-agent at ${printableLine(this.socketPath, LONGEST)} ${what}`, {
       stage: 'auth', cause, hint: 'Check with "ssh-add -l" that the agent runs and holds the key, or give a key with identityFile.',
     })
   }
@@ -197,7 +200,7 @@ export function agentSshKey(agent: SshAgent, key: AgentKey, signer: Uint8Array =
       const used = end === -1 ? '' : bytes.toString('latin1', 4, end)
       // Old agents know nothing of the flags and sign with SHA-1 all the same; the server would only say "no".
       if (plain.startsWith('rsa-') && used !== plain) {
-        throw new RametError('key-unreadable', `the agent signed with ${printable(used)} where ${plain} was asked for`, {
+        throw new RametError('key-unreadable', `the agent signed with ${printableLine(used, LONGEST)} where ${plain} was asked for`, {
           stage: 'auth', hint: 'Use a newer agent, an ed25519 key, or give the key with identityFile.',
         })
       }
@@ -210,8 +213,4 @@ export function agentSshKey(agent: SshAgent, key: AgentKey, signer: Uint8Array =
 export function agentFlags(algorithm: string): number {
   if (algorithm.startsWith('rsa-sha2-512')) return AGENT_RSA_SHA2_512
   return algorithm.startsWith('rsa-sha2-256') ? AGENT_RSA_SHA2_256 : 0
-}
-
-function printable(text: string): string {
-  return text.slice(0, 256).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
 }

@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
+import { printableLine } from '../base/printable.ts'
 import type { HostProof } from './hop.ts'
 import { endOfString, keyType } from './key-blob.ts'
 
@@ -46,7 +47,7 @@ export function proofProblem({ blob, signature, sessionId }: HostProof): string 
     if (type === 'ssh-ed25519' && algorithm === type) good = verifyEd25519(fields, raw, sessionId)
     else if (curve !== undefined && algorithm === type) good = verifyEcdsa(curve, fields, raw, sessionId)
     else if (rsaHash !== undefined) good = verifyRsa(rsaHash, fields, raw, sessionId)
-    else return `a host key of type ${type} with a signature of type ${shown(algorithm)} is not taken`
+    else return `a host key of type ${type} with a signature of type ${printableLine(algorithm, 64)} is not taken`
   } catch (error) {
     return `the host key cannot be used (${(error as Error).message.split('\n')[0]})`
   }
@@ -110,8 +111,4 @@ function fixed(number: Buffer, size: number): Buffer | undefined {
   const first = number.findIndex((byte) => byte !== 0)
   const digits = first === -1 ? Buffer.alloc(0) : number.subarray(first)
   return digits.length > size ? undefined : Buffer.concat([Buffer.alloc(size - digits.length), digits])
-}
-
-function shown(name: string): string {
-  return name.replace(/[^\x21-\x7e]/g, '?').slice(0, 64)
 }

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { Clock } from '../base/clock.ts'
+import { printable } from '../base/printable.ts'
 import { RametError } from '../router/errors.ts'
 
 const MAX_OUTPUT = 1024 * 1024
@@ -51,12 +52,12 @@ export function askSsh(
       cancel()
       if (failure !== undefined) refuse(`${program} ${failure}`)
       else if (code === 0) resolve(Buffer.concat(chunks).toString('utf8'))
-      else refuse(printable(complaint) || `${program} ended with ${code === null ? signal : `status ${code}`}`)
+      else refuse(oneLine(complaint) || `${program} ended with ${code === null ? signal : `status ${code}`}`)
     })
   })
 }
 
 /** One line without control characters: configuration files are not always written by who reads the error. */
-function printable(text: string): string {
-  return text.slice(0, MAX_COMPLAINT).trim().replace(/\s*\r?\n\s*/g, '; ').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
+function oneLine(text: string): string {
+  return printable(text.slice(0, MAX_COMPLAINT).trim().replace(/\s*\r?\n\s*/g, '; '), MAX_COMPLAINT)
 }

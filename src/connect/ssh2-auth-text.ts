@@ -1,3 +1,4 @@
+import { printable } from '../base/printable.ts'
 import { RametError } from '../router/errors.ts'
 import type { LoginRules } from './login-rules.ts'
 
@@ -30,7 +31,7 @@ export function loginRefused(name: string, user: string, { tried, methods = [], 
   const why = [
     ...(forbidden.length > 0 ? [`the SSH configuration forbids ${forbidden.join(', ')}`] : []),
     ...(silent ? ['the SSH configuration lets nobody be asked (NumberOfPasswordPrompts 0)'] : []),
-    ...problems.map(printable),
+    ...problems.map((problem) => printable(problem)),
   ].map((text) => `; ${text}`).join('')
   const details = { stage: 'auth', path: [name], outcome: 'not-sent' } as const
   if (tried.length === 0 && people && (!prompt || silent)) {
@@ -44,9 +45,4 @@ export function loginRefused(name: string, user: string, { tried, methods = [], 
     ...details, hint: tried.length === 0 && other.length === methods.length && other.length > 0 ? `Only transport openssh knows ${other.join(', ')}.`
       : tried.length === 0 && forbidden.length > 0 ? CHANGE : 'Check the user name and that the key is in its authorized_keys. OpenSSH 9.8 and newer shuts out addresses '
       + `whose logins fail (PerSourcePenalties).${change}` })
-}
-
-/** Text from a server that may be shown on a terminal. */
-export function printable(text: string): string {
-  return text.replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, '?').slice(0, 1000)
 }

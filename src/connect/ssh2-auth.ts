@@ -1,6 +1,7 @@
+import { printable } from '../base/printable.ts'
 import { RametError, isRametError } from '../router/errors.ts'
 import { type LoginMethod, type LoginRules, methodsInOrder } from './login-rules.ts'
-import { loginRefused, named, printable } from './ssh2-auth-text.ts'
+import { loginRefused, named } from './ssh2-auth-text.ts'
 import { type SshKey, signatureAlgorithms } from './ssh-key.ts'
 import { type SshProtocol, dataToSign, sendPublicKey } from './ssh2-protocol.ts'
 import { type Prompt, Secrets } from './ssh2-secrets.ts'
@@ -147,9 +148,8 @@ export class Authenticator {
 
   /** The server would take the key it was asked about. */
   wanted(): void {
-    const attempt = this.current
-    if (this.state !== 'offering' || attempt === undefined) return
-    this.sign(attempt, true)
+    const { current } = this
+    if (this.state === 'offering' && current !== undefined) this.sign(current, true)
   }
 
   /** Questions for a person; the answers go back in order. */
@@ -249,8 +249,8 @@ export class Authenticator {
     try {
       signature = await signing
     } catch (error) {
-      if (!this.unable(error)) return this.failWith(error as RametError)
-      if (this.live()) this.next()
+      if (!this.unable(error)) this.failWith(error as RametError)
+      else if (this.live()) this.next()
       return
     }
     const protocol = this.owner.protocol()

@@ -1,7 +1,7 @@
 import { deferred } from '../base/deferred.ts'
+import { printable } from '../base/printable.ts'
 import { type ErrorCode, RametError, type Stage } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
-import { printable } from './ssh2-auth-text.ts'
 import type { ChannelKind } from './ssh2-channel-kind.ts'
 import type { SshChannel } from './ssh2-channel.ts'
 import { RECEIVE_PACKET, RECEIVE_WINDOW } from './ssh2-flow.ts'

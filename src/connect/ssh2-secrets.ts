@@ -1,6 +1,6 @@
+import { printable } from '../base/printable.ts'
 import { RametError, isRametError } from '../router/errors.ts'
 import type { LoginMethod } from './login-rules.ts'
-import { printable } from './ssh2-auth-text.ts'
 
 export interface PromptRequest {
   kind: 'password' | 'passphrase' | 'interactive' | 'become'

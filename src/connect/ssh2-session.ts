@@ -1,3 +1,4 @@
+import { printableLine } from '../base/printable.ts'
 import { RametError, type Stage, isRametError } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
 import { type AuthOptions, Authenticator } from './ssh2-auth.ts'
@@ -254,7 +255,7 @@ export class SshSession {
 
   private disconnected(reason: number, text: string): void {
     const { name } = this.options.auth
-    const said = text.replace(/[\x00-\x1f\x7f-\x9f]/g, '?').slice(0, 200)
+    const said = printableLine(text, 200)
     this.transport.fail(new RametError('link-lost', `${name}: the server ended the connection${said ? `: ${said}` : ` (reason ${reason})`}`, {
       path: [name], outcome: 'unknown', cause: new Error(said || `reason ${reason}`), hint: 'Look into the server\'s log.',
     }))

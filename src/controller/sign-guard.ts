@@ -1,3 +1,4 @@
+import { printable, printableLine } from '../base/printable.ts'
 import type { HostProof, HopQuestion } from '../connect/hop.ts'
 import { proofProblem } from '../connect/host-proof.ts'
 import { fingerprint, sameBytes } from '../connect/key-blob.ts'
@@ -152,7 +153,7 @@ export class SignGuard {
     const { keys, user } = this.login
     const key = keys[index]
     if (key === undefined || !loginAlgorithms(key.type).includes(algorithm)) {
-      throw this.notAllowed(`asked for a signature of type ${shown(algorithm)} with key ${index}, which is none of its kind`)
+      throw this.notAllowed(`asked for a signature of type ${printableLine(algorithm, 64)} with key ${index}, which is none of its kind`)
     }
     const { blob, sessionId } = session.proof
     // Made anew and compared whole: what is signed is this one login, and holds nothing that the hop has chosen.
@@ -218,13 +219,4 @@ export class SignGuard {
 function loginAlgorithms(type: string): string[] {
   const rsa = /^ssh-rsa(-cert-v01@openssh\.com)?$/.exec(type)
   return rsa === null ? [type] : [`rsa-sha2-512${rsa[1] ?? ''}`, `rsa-sha2-256${rsa[1] ?? ''}`]
-}
-
-function shown(name: string): string {
-  return name.replace(/[^\x21-\x7e]/g, '?').slice(0, 64)
-}
-
-/** Text from a hop that may be shown on a terminal. */
-function printable(text: string): string {
-  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => (character === '\n' ? character : '?')).slice(0, 1000)
 }
