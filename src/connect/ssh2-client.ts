@@ -10,6 +10,9 @@ import type { SshAlgorithms } from './ssh2-protocol.ts'
 /** How often a channel is asked for again, and ms between. */
 const ATTEMPTS = 50
 const PAUSE = 10
+/** Bytes of stdout that are kept, and of the end of stderr, as of an ssh that the bench starts. */
+const MOST = 4 * 1024 * 1024
+const TAIL = 4096
 
 export interface Ssh2ClientOptions {
   host: string
@@ -149,14 +152,18 @@ function collect(channel: ClientChannel, stdin: string | undefined, signal: Abor
     if (signal.aborted) abort()
     else signal.addEventListener('abort', abort, { once: true })
     const stdout: Buffer[] = []
-    const stderr: Buffer[] = []
-    channel.on('data', (bytes: Buffer) => stdout.push(bytes))
-    channel.stderr.on('data', (bytes: Buffer) => stderr.push(bytes))
+    let kept = 0
+    let stderr = ''
+    channel.on('data', (bytes: Buffer) => {
+      if (kept < MOST) stdout.push(bytes)
+      kept += bytes.length
+    })
+    channel.stderr.on('data', (bytes: Buffer) => (stderr = (stderr + bytes.toString()).slice(-TAIL)))
     channel.once('error', reject)
     channel.once('close', (code: number | null) => {
       signal.removeEventListener('abort', abort)
       if (code === 0) resolve(Buffer.concat(stdout).toString())
-      else reject(new Error(`exit code ${code}: ${Buffer.concat(stderr).toString().trim().slice(-300)}`))
+      else reject(new Error(`exit code ${code}: ${stderr.trim().slice(-300)}`))
     })
     channel.end(stdin)
   })
