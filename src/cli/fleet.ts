@@ -80,7 +80,7 @@ export class Fleet {
   cancel(): void {
     if (this.state !== 'running') return
     this.state = 'cancelled'
-    const reason = new RametError('cancelled', 'stopped by the user', { outcome: 'failed' })
+    const reason = new RametError('cancelled', 'stopped by the user', { outcome: 'failed', hint: 'Run it again for the targets that are left.' })
     for (const { stop } of this.#atWork.values()) stop.abort(reason)
     // Behind the targets, so that each says for itself that it was cancelled.
     this.#hops.cancel(reason)
@@ -157,7 +157,7 @@ export class Fleet {
 }
 
 function notStarted(target: string): TargetResult {
-  const error = new RametError('cancelled', `${target}: nothing was sent, the run was stopped before`, { path: [target], outcome: 'not-sent' })
+  const error = new RametError('cancelled', `${target}: nothing was sent, the run was stopped before`, { path: [target], outcome: 'not-sent', hint: 'Run it again for this target.' })
   return failedResult(target, error, 0)
 }
 

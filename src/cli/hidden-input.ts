@@ -23,7 +23,7 @@ export async function readHidden(terminal: Terminal, text: string, signal: Abort
   terminal.write(text)
   try {
     return await new Promise<string>((resolve, reject) => {
-      const cancel = (): void => reject(new RametError('cancelled', 'the question was not answered', { outcome: 'not-sent' }))
+      const cancel = (): void => reject(new RametError('cancelled', 'the question was not answered', { outcome: 'not-sent', hint: 'Answer it, or log in by a key of an agent, which asks nothing.' }))
       if (signal.aborted) return cancel()
       onAbort = cancel
       signal.addEventListener('abort', cancel)

@@ -48,7 +48,7 @@ describe('readHidden', () => {
   it('makes an interrupt of ^C, and gives the terminal back', async () => {
     const { terminal, interrupts, answer } = start()
     terminal.type('ab\u0003')
-    await expect(answer).rejects.toMatchObject({ code: 'cancelled', outcome: 'not-sent' })
+    await expect(answer).rejects.toMatchObject({ code: 'cancelled', outcome: 'not-sent', hint: expect.stringMatching(/\w+ \w+/) as string })
     expect(interrupts()).toBe(1)
     expect(terminal.closed).toBe(1)
   })
