@@ -57,7 +57,7 @@ export const EXEC_TAG = {
 export const EXEC_CHUNK = 32 * 1024 - 1
 
 /** One argument of a new program at most (Linux: MAX_ARG_STRLEN, the closing NUL counted). Bytes. */
-export const ARGUMENT_MAX = 131_071
+const ARGUMENT_MAX = 131_071
 
 /** Why a command could not be started, in the same words whichever lane was asked. */
 export const SPAWN_FAILURE = {

@@ -6,7 +6,7 @@ import { EXIT, MIN_NODE } from '../router/protocol.ts'
  * it has to tell an old Node that it is too old. Holds no single quote, backslash, newline or exclamation mark: the login
  * shell that takes it apart may be bash, fish or csh.
  */
-export function firstStage(size: number): string {
+function firstStage(size: number): string {
   return [
     `var v=process.version,f=require("fs"),n=${size},b=Buffer.alloc(n),o=0,k;`,
     `if(parseInt(v.slice(1))<${MIN_NODE}){console.error("ramet: "+process.execPath+" is "+v);process.exit(${EXIT.OLD_NODE})}`,
@@ -90,7 +90,7 @@ function quotable(word: string): string {
 }
 
 /** A `node` option that no shell could be given safely. */
-export class UnquotableWord extends Error {
+class UnquotableWord extends Error {
   constructor(word: string) {
     super(`'${word}' cannot be passed through an unknown login shell`)
   }

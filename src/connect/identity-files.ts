@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises'
 import { endOfString, isCertificate, keyType } from './key-blob.ts'
 
 /** The largest RSA keys and certificates stay far below. Larger files are no keys and are not read. */
-export const MAX_KEY_FILE = 256 * 1024
+const MAX_KEY_FILE = 256 * 1024
 /** OpenSSH's own limit. */
 const MAX_FILES = 100
 
@@ -128,7 +128,7 @@ async function readNow(path: string): Promise<KeyFile> {
 }
 
 /** The blob of the first public key line of a file: 'ssh-ed25519 AAAA… comment'. */
-export function parsePublic(text: string): Uint8Array | undefined {
+function parsePublic(text: string): Uint8Array | undefined {
   for (const line of text.split('\n')) {
     const match = /^\s*([a-z0-9@.-]+)[ \t]+([A-Za-z0-9+/]+=*)(?:\s|$)/.exec(line)
     if (match === null) continue

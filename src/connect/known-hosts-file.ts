@@ -7,7 +7,7 @@ import { HashedNames } from './known-hosts-hash.ts'
 import { matchPatternList } from './patterns.ts'
 
 /** A larger file is refused, not cut: what stands behind the cut might be the line that revokes a key. */
-export const MAX_KNOWN_HOSTS = 64 * 1024 * 1024
+const MAX_KNOWN_HOSTS = 64 * 1024 * 1024
 const MAX_CACHED_FILES = 64
 
 export type Marker = 'none' | 'revoked' | 'cert-authority'

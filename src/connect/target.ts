@@ -78,7 +78,7 @@ export function checkUser(user: string, target = user): void {
 }
 
 /** Refuses a host name that could be read as an option, by a shell, or as a pattern of known_hosts. Addresses may have a zone. */
-export function checkHost(host: string, target = host): void {
+function checkHost(host: string, target = host): void {
   if (host === '') throw invalid(target, 'has an empty host name', FORMS)
   if (host.startsWith('-')) {
     throw invalid(target, 'has a host name that begins with "-"', 'A host name never begins with a dash; it would be read as an option.')

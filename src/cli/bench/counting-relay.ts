@@ -152,7 +152,7 @@ export function timeToCount({ each, fresh }: { each: number; fresh: boolean }): 
   return calls * each + 2 * trips * ((calls - 1) * HOLD + hold) + 4 * quietAfter(hold) + opening
 }
 
-export function noWire(): Wire {
+function noWire(): Wire {
   return { connections: 0, bytesOut: 0, bytesIn: 0, packetsOut: 0, packetsIn: 0, roundTrips: 0 }
 }
 

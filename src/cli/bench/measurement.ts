@@ -198,7 +198,7 @@ export class Measurement {
 }
 
 /** One line. */
-export function reasonOf(error: unknown): string {
+function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const { code } = error as NodeJS.ErrnoException
   const text = error.message.replaceAll(/\s*\n\s*/g, ' / ').slice(0, 300)
