@@ -55,7 +55,7 @@ async function logIn(
   const login = await sshLogin(config, options, {
     path: [step.name], signal, prompting: () => {}, unfinished: (work) => void saving.push(work), book: new LogBook(logger),
   })
-  const { host, port, user, keys, kex, cipher, hmac, hostKeyAlgorithms } = login
+  const { host, port, user, keys, rules, kex, cipher, hmac, hostKeyAlgorithms } = login
   let refusal: unknown
   const verify = (blob: Buffer): boolean => {
     try {
@@ -67,7 +67,7 @@ async function logIn(
   }
   try {
     const algorithms = offeredAlgorithms({ serverHostKey: hostKeyAlgorithms, ...(kex && { kex }), ...(cipher && { cipher }), ...(hmac && { hmac }) })
-    return await Ssh2Client.connect({ host: door?.host ?? host, port: door?.port ?? port, user, keys, password: login.password, verify, algorithms, signal, through })
+    return await Ssh2Client.connect({ host: door?.host ?? host, port: door?.port ?? port, user, keys, password: rules.forbidden.password === undefined ? login.password : undefined, verify, algorithms, signal, through })
   } catch (error) {
     throw refusal ?? error
   } finally {
