@@ -243,7 +243,9 @@ class OpensshConnection implements Connection {
     if (options.identityFile !== undefined) set('IdentitiesOnly', 'yes')
     const known = options.hostKeys === 'ignore' ? ['/dev/null'] : strings(options.knownHosts)
     if (known.length > 0) set('UserKnownHostsFile', known.map((file) => `"${file}"`).join(' '))
-    set('StrictHostKeyChecking', { enforce: 'yes', accept: 'accept-new', ignore: 'no' }[options.hostKeys ?? 'enforce'])
+    // Not given, it is what the configuration says, whose own default refuses unknown hosts where nobody can be asked.
+    const { hostKeys = options.interactive === true ? 'enforce' : undefined } = options
+    if (hostKeys !== undefined) set('StrictHostKeyChecking', { enforce: 'yes', accept: 'accept-new', ignore: 'no' }[hostKeys])
     if (options.interactive !== true) set('BatchMode', 'yes')
     const { timeout = 30_000 } = options
     if (timeout > 0) set('ConnectTimeout', String(Math.ceil(timeout / 1000)))

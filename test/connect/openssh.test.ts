@@ -128,7 +128,7 @@ describe('openssh without a server', () => {
     const program = join(dir, 'ssh')
     writeFileSync(program, '#!/bin/sh\nfor word; do printf "%s\\n" "$word"; done\n')
     chmodSync(program, 0o755)
-    const connection = connectOpenssh({ host: 'web1', user: 'me', port: 2222, program, configFile: false, knownHosts: ['/a b/k', '/c'], args: ['-v'] })
+    const connection = connectOpenssh({ host: 'web1', user: 'me', port: 2222, program, configFile: false, knownHosts: ['/a b/k', '/c'], args: ['-v'], hostKeys: 'enforce' })
     const started = connection.open('echo "two words"')
     const io = new Collector(started)
     await started.exited

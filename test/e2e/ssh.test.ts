@@ -312,6 +312,18 @@ describe.skipIf(!haveSshd)('SSH as people have it', () => {
       expect(readFileSync(knownHosts, 'utf8')).toContain(server.hostKeys[0])
       expect(await works(targetOf(server), options)).toBe('openssh')
     })
+
+    test("without a word of the caller's the configuration decides on new hosts, and refuses them where it says nothing", async () => {
+      const target = ['Host web', '  HostName 127.0.0.1', `  Port ${server.port}`, `  User ${server.user}`, `  IdentityFile ${server.keyFile}`]
+      for (const transport of ['openssh', 'ssh2'] as const) {
+        const options = { transport, knownHosts: join(dir, `new-by-${transport}`) }
+        expect(await failure(ramet.connect('web', { ...options, sshConfig: file([...target, ''].join('\n')) }))).toMatchObject({ code: 'host-key-unknown', outcome: 'not-sent' })
+        const context = await ramet.connect('web', { ...options, sshConfig: file([...target, '  StrictHostKeyChecking accept-new', ''].join('\n')) })
+        expect((await context.exec('echo well')).stdout).toBe('well\n')
+        expect(readFileSync(options.knownHosts, 'utf8')).toContain(server.hostKeys[0])
+        await context.close()
+      }
+    })
   })
 
   describe('handles', () => {
