@@ -28,7 +28,13 @@ import { treeCode, treeFanOut } from './rows/tree-crowd.ts'
 import { treePing, treeStreams } from './rows/tree-hop.ts'
 import { treeWarm } from './rows/tree-warm.ts'
 import { warmCall } from './rows/warm.ts'
+import { stayAlive, systemClock } from '../src/base/clock.ts'
+import { deferred } from '../src/base/deferred.ts'
+import { withinTime } from '../src/base/within-time.ts'
 import { root, Workspace } from './workspace.ts'
+
+/** ms for what a benchmark runs on to end. */
+const CLOSING = 20_000
 
 const benchmarks: readonly Benchmark[] = [
   connectFirstCall, warmCall, pipelined, exec, rttWarm, rtt50NewCode, rttConnect, bytesPerCall, stubMemory, stubBytes, fleet60, cli32,
@@ -83,12 +89,17 @@ if (values.driver !== undefined) {
   process.exitCode = await guard()
 } else {
   process.exitCode = await main()
+  // Whatever a benchmark that was stopped still waits for is no reason to stay.
+  if (process.exitCode === 130) process.exit()
 }
 
 /** What is no option of ours is named, with those that are. */
 function given(): ReturnType<typeof parseArgs<{ options: typeof known }>>['values'] {
   try {
-    return parseArgs({ options: known, allowPositionals: true }).values
+    const { values, positionals } = parseArgs({ options: known, allowPositionals: true })
+    // A driver's settings stand last; a benchmark's name there would be meant for --only.
+    if (values.driver === undefined && positionals[0] !== undefined) throw new Error(`'${positionals[0]}' is no option; --only ${positionals.join(',')} runs what is called so`)
+    return values
   } catch (error) {
     console.error(`${(error as Error).message}\n${usage}`)
     process.exit(1)
@@ -115,10 +126,12 @@ async function main(): Promise<number> {
   const rows: Row[] = []
   let lab: Lab | undefined
   let stopped = false
+  const halt = deferred<never>()
+  halt.promise.catch(() => {})
   const stop = (): void => {
     stopped = true
-    // Closing what a benchmark runs on makes it fail at once; what it has measured so far is printed.
-    void lab?.close()
+    // Closing what a benchmark runs on makes most of it fail at once; the rest is not waited for. What was measured so far is printed.
+    halt.reject(new Error('stopped'))
   }
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
@@ -127,16 +140,20 @@ async function main(): Promise<number> {
       if (stopped || (only && !only.includes(benchmark.name))) continue
       lab = new Lab(workspace, options)
       try {
-        for await (const row of benchmark.rows(lab)) {
-          rows.push(row)
-          console.log(print(row) + '\n')
-          if (stopped) break
+        const measured = benchmark.rows(lab)[Symbol.asyncIterator]()
+        for (;;) {
+          const next = await Promise.race([measured.next(), halt.promise])
+          if (next.done === true) break
+          rows.push(next.value)
+          console.log(print(next.value) + '\n')
         }
       } catch (error) {
         console.log(`${benchmark.name}: failed: ${error instanceof Error ? error.message : String(error)}\n`)
         rows.push({ name: benchmark.name, figure: '', unit: '', series: [], checks: [], notes: [`failed: ${String(error)}`] })
       } finally {
-        await lab.close()
+        const over = stayAlive()
+        await withinTime(lab.close(), systemClock, CLOSING)
+        over()
       }
     }
   } finally {
