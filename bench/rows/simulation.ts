@@ -13,15 +13,15 @@ export interface Measured {
   deep: readonly Sample[]
 }
 
-/** The sizes that nothing of what the simulation is fed with comes from. */
+/** The sizes that nothing of what the simulation is fed with comes from; the largest that it is fed with lies between them. */
 const predicted = [60, 200] as const
 
 /** How far a prediction may be from what was measured. */
 const tolerance = 0.2
 
 export function* simulationRows({ flat, one, four, deep }: Measured, left: string): Generator<Row> {
-  const small = (samples: readonly Sample[]): Sample[] => samples.filter(({ count }) => count < predicted[0])
-  const fed = fedFrom({ flat: small(flat.samples), behind: small(one.samples), deep })
+  const others = (samples: readonly Sample[]): Sample[] => samples.filter(({ count }) => !predicted.some((size) => size === count))
+  const fed = fedFrom({ flat: others(flat.samples), behind: others(one.samples), deep })
   const row = rowOf('simulation-lab', 'what the simulation says of this machine, as a part of what was measured', 'ms', [])
   const data: object[] = []
   for (const what of ['connect', 'call'] as const) {
@@ -36,10 +36,10 @@ export function* simulationRows({ flat, one, four, deep }: Measured, left: strin
       }
     }
   }
-  row.notes.push('Fed with CPU costs measured with 1 and 10 contexts, flat, behind one hop and behind two. A call: with 1 and 30. What it costs its target nears what it costs',
-    'without a cache, in the way that the shares of a cache fall which more and more take in turns: told from what it costs with 10 and with 30.',
+  row.notes.push('Fed with CPU costs measured with 1 and 10 contexts, flat, behind one hop and behind two. A call: with 1 and 100. What a login and a call cost a target nears what they',
+    'cost without a cache, in the way that the shares of a cache fall which more and more take in turns: told from what they cost with 30 and with 100.',
     'Nothing measured with 60 or 200 contexts is in it, nor anything measured behind four hops.', left)
-  row.data = { fed: { ...fed, crowded: fed.crowded(predicted[0]) }, deep, fedUpTo: 30, predictions: data }
+  row.data = { fed: { ...fed, crowded: fed.crowded(predicted[0]) }, deep, fedUpTo: 100, predictions: data }
   yield row
   yield largeRow(predictAll(fed, memoryLines(flat, one)))
 }

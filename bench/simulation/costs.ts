@@ -4,7 +4,7 @@ export interface Line {
   each: number
 }
 
-/** What everybody pays for connecting a context and for a call to it, in ms of CPU; measured with one context and with ten; a call, with thirty. */
+/** What everybody pays for connecting a context and for a call to it, in ms of CPU; measured with one context and with ten; a call, with a hundred. */
 export interface Costs {
   /** The controller, for targets that it reaches itself. */
   direct: { connect: Line; call: Line }

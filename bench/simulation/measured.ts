@@ -4,7 +4,7 @@ import type { Grown } from '../growth-table.ts'
 import { median, quantile } from '../stats.ts'
 import { lineThrough, type Costs, type Line } from './costs.ts'
 
-/** What was measured with one, ten and, but for `deep`, thirty contexts. */
+/** What was measured with one, ten and, but for `deep`, thirty and a hundred contexts. */
 export interface Small {
   flat: readonly Sample[]
   /** Behind one hop. */
@@ -19,7 +19,7 @@ export interface Fed {
   together: Costs
   /** One context at a time: each machine has only its own to do. */
   alone: Costs
-  /** So many, ten or more: the less of one is left in a cache when its turn comes again, the more a call costs it. */
+  /** So many, thirty or more: the less of one is left in a cache when its turn comes again, the more its login and a call cost it. */
   crowded(count: number): Costs
 }
 
@@ -32,10 +32,10 @@ export function fedFrom({ flat, behind, deep }: Small): Fed {
   const least = (values: readonly number[]): number => Math.max(0, quantile(values, 0.1))
   const kernel = { connect: least(tens.map(({ connectOther }) => connectOther / 10)), call: least(tens.map(({ callOther }) => callOther / 10)) }
   const costs = (count: number): Costs => ({
-    direct: { connect: line(flat, ({ connectCpu }) => connectCpu.controller), call: line(flat, ({ callCpu }) => callCpu.controller, 30) },
-    behind: { connect: line(behind, ({ connectCpu }) => connectCpu.controller), call: line(behind, ({ callCpu }) => callCpu.controller, 30) },
-    hop: { connect: line(behind, ({ connectCpu }) => sum(connectCpu.hops)), call: line(behind, ({ callCpu }) => sum(callCpu.hops), 30) },
-    session: { connect: line(behind, ({ connectCpu }) => sum(connectCpu.hopSessions)), call: line(behind, ({ callCpu }) => sum(callCpu.hopSessions), 30) },
+    direct: { connect: line(flat, ({ connectCpu }) => connectCpu.controller), call: line(flat, ({ callCpu }) => callCpu.controller, 100) },
+    behind: { connect: line(behind, ({ connectCpu }) => connectCpu.controller), call: line(behind, ({ callCpu }) => callCpu.controller, 100) },
+    hop: { connect: line(behind, ({ connectCpu }) => sum(connectCpu.hops)), call: line(behind, ({ callCpu }) => sum(callCpu.hops), 100) },
+    session: { connect: line(behind, ({ connectCpu }) => sum(connectCpu.hopSessions)), call: line(behind, ({ callCpu }) => sum(callCpu.hopSessions), 100) },
     forward: { connect: line(deep, ({ connectCpu }) => connectCpu.hops[0] ?? NaN), call: line(deep, ({ callCpu }) => callCpu.hops[0] ?? NaN) },
     target: {
       connect: at(flat, count, ({ connectCpu }) => connectCpu.targets) / count + kernel.connect,
@@ -44,13 +44,24 @@ export function fedFrom({ flat, behind, deep }: Small): Fed {
     },
   })
   const together = costs(10)
-  // A cache holds what so many need. Of more, taken in turns, it holds a share that falls as their number grows: what a call costs
-  // nears what it costs without a cache, from what it costs ten by what it costs thirty.
-  const warm = together.target.call
-  const thirty = at(flat, 30, ({ callCpu }) => callCpu.targets) / 30 + kernel.call
-  const cold = Math.max(warm, (3 * thirty - warm) / 2)
-  const crowded = (count: number): Costs => ({ ...together, target: { ...together.target, call: cold - (cold - warm) * 10 / count } })
+  const crowd = (count: number, of: (sample: Sample) => number, own: number): number =>
+    ofCrowd({ thirty: at(flat, 30, of) / 30, hundred: at(flat, 100, of) / 100 }, count) + own
+  const crowded = (count: number): Costs => ({ ...together, target: {
+    ...together.target,
+    connect: crowd(count, ({ connectCpu }) => connectCpu.targets, kernel.connect),
+    call: crowd(count, ({ callCpu }) => callCpu.targets, kernel.call),
+  } })
   return { together, alone: costs(1), crowded }
+}
+
+/**
+ * What one of so many costs, by what one of thirty and one of a hundred do. A cache holds what so many need. Of more, taken in turns,
+ * it holds a share that falls as their number grows: what one costs nears what it costs without a cache.
+ */
+function ofCrowd({ thirty, hundred }: { thirty: number; hundred: number }, count: number): number {
+  if (hundred <= thirty) return hundred
+  const uncached = (100 * hundred - 30 * thirty) / 70
+  return uncached - (uncached - thirty) * 30 / count
 }
 
 /** MB that a controller and a hop have, and have more for each context; for sizes far beyond those measured. */

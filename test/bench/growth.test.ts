@@ -77,13 +77,26 @@ test('a table has a column for each size and the growth per context, and no line
   expect(lines.some((line) => line.includes('hop CPU, all hops'))).toBe(false)
 })
 
-test('the simulation is fed with what one and ten contexts cost, and with how much more a call costs in a crowd', () => {
-  const samples = [1, 10].map((count) => sample(count))
-  const thirty = sample(30)
-  const flat = [...samples, { ...thirty, callCpu: { ...thirty.callCpu, targets: 0.4 * 30 } }]
-  const { together, alone, crowded } = fedFrom({ flat, behind: samples, deep: samples })
+/** A hundred that cost their targets so much each, where thirty cost 0.3 ms a call and 50 ms a login. */
+const hundred = (call: number, connect: number): Sample => {
+  const { callCpu, connectCpu } = sample(100)
+  return sample(100, { callCpu: { ...callCpu, targets: 100 * call }, connectCpu: { ...connectCpu, targets: 100 * connect } })
+}
+
+test('the simulation is fed with what one and ten contexts cost, and with how much more they cost in a crowd', () => {
+  const samples = [1, 10, 30, 100].map((count) => sample(count))
+  const { together, alone, crowded } = fedFrom({ flat: [...samples.slice(0, 3), hundred(0.37, 57)], behind: samples, deep: samples })
   expect(together.direct.connect).toEqual({ fixed: 2, each: 4 })
   expect([together.target.connect, alone.target.connect]).toEqual([57, 57])
-  expect([together, crowded(10), crowded(30), crowded(90)].map(({ target }) => Number(target.call.toFixed(9)))).toEqual([0.3, 0.3, 0.4, 0.433333333])
+  // Without a cache 0.4 and 60: as far from there as the share is large that is still cached.
+  expect([together, crowded(30), crowded(60), crowded(100), crowded(300)].map(({ target }) => Number(target.call.toFixed(9)))).toEqual([0.3, 0.3, 0.35, 0.37, 0.39])
+  expect([together, crowded(30), crowded(60), crowded(100), crowded(300)].map(({ target }) => Number(target.connect.toFixed(9)))).toEqual([57, 57, 62, 64, 66])
+  expect([crowded(60).direct, crowded(60).behind, crowded(60).hop]).toEqual([together.direct, together.behind, together.hop])
   expect([together.hop.connect.each, together.session.connect.each, together.forward.connect.each].map(Math.round)).toEqual([3, 1, 3])
+})
+
+test('where a hundred cost no more each than thirty, no crowd costs more', () => {
+  const samples = [1, 10, 30].map((count) => sample(count))
+  const { crowded } = fedFrom({ flat: [...samples, hundred(0.28, 45)], behind: [...samples, sample(100)], deep: samples })
+  expect([60, 200].map((count) => crowded(count).target).map(({ call, connect }) => [call, connect])).toEqual([[0.28, 52], [0.28, 52]])
 })
