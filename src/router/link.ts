@@ -275,6 +275,8 @@ export class Link {
     const bytes = this.slab.subarray(this.start, this.at)
     this.start = this.at
     this.bytesOut += bytes.length
+    // One that was made for a large frame has no room left: an idle link would keep it for ever.
+    if (this.at === this.slab.length) this.slab = NO_BYTES
     this.writing = true
     this.pipe.write(bytes)
     this.writing = false

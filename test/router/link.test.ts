@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { decode, encode } from '../../src/router/codec.ts'
 import { encodeFrame, type Frame, FrameReader } from '../../src/router/frame.ts'
@@ -7,6 +9,9 @@ import { OPEN_KIND, REASON, TYPE } from '../../src/router/protocol.ts'
 import { memoryPipe } from '../helpers/memory-pipe.ts'
 import { CHILD, Pair } from '../helpers/pair.ts'
 import { settle, TestClock } from '../helpers/test-clock.ts'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 function framesOf(written: Uint8Array[]): Frame[] {
   const frames: Frame[] = []
@@ -24,6 +29,28 @@ describe('a link', () => {
     await settle()
     expect(pair.rootPipe.written).toHaveLength(1)
     expect(framesOf(pair.rootPipe.written)).toHaveLength(10)
+  })
+
+  it('keeps nothing of a large frame that has left', async () => {
+    const sizes: number[] = []
+    let large: WeakRef<ArrayBufferLike> | undefined
+    const pipe: Pipe = {
+      start() {}, pause() {}, resume() {}, end() {}, close() {}, pending: 0,
+      write(bytes) {
+        sizes.push(bytes.length)
+        large ??= new WeakRef(bytes.buffer)
+      },
+    }
+    const link = new Link(pipe, { received() {}, lost() {}, overflow() {} }, { clock: new TestClock(), path: ['a'] })
+    link.send(...data(1, 50_000))
+    await settle()
+    // What a WeakRef was asked for in one job is held until that is over.
+    await new Promise(setImmediate)
+    collectGarbage()
+    expect(large?.deref()).toBeUndefined()
+    link.send(...data(1, 5))
+    await settle()
+    expect(sizes).toEqual([50_020, 25])
   })
 
   it('lets control pass interactive and interactive pass bulk when the pipe is slow', async () => {
