@@ -16,57 +16,50 @@ import type { CommandRequest } from './command.ts'
  *     E words E status name both streams (stdout without text): the command has ended, and all it wrote stands before
  */
 
-/** For the login shell: no quote, newline, backslash or `!` inside, so that sh, csh and fish read the same. */
-export const RAW_LINE = `exec sh -c ': ramet raw command;IFS= read -r ramet_l&&eval "$ramet_l"'`
+/** The mark in two pieces, which the shell joins: whatever echoes its input does not print it whole. */
+const READ_MARK = 'IFS=" " read -r ramet_m ramet_l&&ramet_m=$ramet_m$ramet_l'
+
+/**
+ * Waits for the leader. A status above 128 is a signal only if the shell says so in words, and it says so on its own
+ * stderr (not on the command's, hence the inner subshell); bash says it in its first shell only, and not in POSIX mode.
+ */
+const WAIT = '(exec >&3 2>&4 3>&- 4>&-;exec "$@");ramet_s=$?;printf %s "E$ramet_s ";[ $ramet_s -gt 128 ]&&kill -l $ramet_s'
+
+/** What the leader runs: it reads two lines from the same stdin, where the reporter has left it. A shell that fails to execute, or to set a variable that it holds fast, ends: then `$1` is its last word. */
+const LEAD = `${READ_MARK}&&IFS= read -r ramet_l&&{ trap "$1" 0;exec 4>&2 2>/dev/null;ramet_t=4 ramet_f=c;cd -- "\${HOME:-/}"||cd /;eval "$ramet_l"; }`
+
+const LAST_WORD = 'ramet_s=$?;printf %s "${ramet_m}F$ramet_f $ramet_s$ramet_m" >&$ramet_t'
+
+/** Takes WAIT, LEAD and LAST_WORD as arguments. */
+const REPORTER = [
+  `: ramet raw command;${READ_MARK}||exit 1`,
+  'ramet_w=$1',
+  'exec 3>&1 4>&2',
+  'set -- /bin/sh -c "$2" /bin/sh "$3"',
+  'if command -v setsid >/dev/null 2>&1;then ramet_g=setsid;set -- setsid "$@";' +
+    'elif command -v perl >/dev/null 2>&1;then ramet_g=perl;set -- perl -e "setpgrp(0,0);exec @ARGV" "$@";' +
+    'else ramet_g=plain;fi',
+  'printf %s "${ramet_m}S$ramet_g$ramet_m"',
+  'printf %s "${ramet_m}S$ramet_g$ramet_m" >&2',
+  'if [ "$BASH_VERSION" ];then ramet_r=$(exec "$BASH" -c "set +o posix;$ramet_w" sh "$@" 2>&1);else ramet_r=$(eval "$ramet_w" 2>&1);fi',
+  'printf %s "${ramet_m}E$ramet_m"',
+  'printf %s "${ramet_m}E$ramet_r$ramet_m" >&2',
+  'exit 0',
+].join(';')
+
+/**
+ * For the login shell: no quote, newline, backslash or `!` inside the quotes, so that sh, csh and fish read the same. All
+ * that is the same for every command stands here: a shell reads its stdin byte by byte.
+ */
+export const RAW_LINE = `exec sh -c '${REPORTER}' sh '${WAIT}' '${LEAD}' '${LAST_WORD}'`
 
 /** Characters that a shell leaves alone between single quotes, and the quote itself. */
 export function shellQuote(text: string): string {
   return `'${text.replace(/'/g, "'\\''")}'`
 }
 
-/** The mark, joined by the shell: whatever echoes its input does not print it whole. */
-function markText(mark: string): string {
-  return `ramet_m=${mark.slice(0, mark.length / 2)};ramet_m=\${ramet_m}${mark.slice(mark.length / 2)}`
-}
-
-/**
- * Waits for the leader. A status above 128 is a signal only if the shell says so in words, and it says so on its own
- * stderr (not on the command's, hence the inner subshell); bash says it in its first shell only, and not in POSIX mode.
- */
-const WAIT = '(exec >&3 2>&4 3>&- 4>&-;exec "$@" /bin/sh -c "$ramet_q");ramet_s=$?;printf %s "E$ramet_s ";[ $ramet_s -gt 128 ]&&kill -l $ramet_s'
-
-/** What the leader runs: it reads its line from the same stdin, where the reporter has left it. */
-const LEAD = 'IFS= read -r ramet_l&&eval "$ramet_l"'
-
-function reporter(mark: string): string {
-  return [
-    markText(mark),
-    'exec 3>&1 4>&2',
-    'if command -v setsid >/dev/null 2>&1;then ramet_g=setsid;set -- setsid;' +
-      `elif command -v perl >/dev/null 2>&1;then ramet_g=perl;set -- perl -e ${shellQuote('setpgrp(0,0);exec @ARGV')};` +
-      'else ramet_g=plain;set --;fi',
-    'printf %s "${ramet_m}S$ramet_g$ramet_m"',
-    'printf %s "${ramet_m}S$ramet_g$ramet_m" >&2',
-    `ramet_q=${shellQuote(LEAD)}`,
-    `ramet_w=${shellQuote(WAIT)}`,
-    'if [ "$BASH_VERSION" ];then ramet_r=$(exec "$BASH" -c "set +o posix;ramet_q=\\$1;shift;$ramet_w" sh "$ramet_q" "$@" 2>&1);' +
-      'else ramet_r=$(eval "$ramet_w" 2>&1);fi',
-    'printf %s "${ramet_m}E$ramet_m"',
-    'printf %s "${ramet_m}E$ramet_r$ramet_m" >&2',
-    'exit 0',
-  ].join(';')
-}
-
-function leader(request: CommandRequest, mark: string): string {
-  const { command, cwd, env } = request
-  const lines = [
-    markText(mark),
-    // A shell that fails to execute, or to set a variable that it holds fast, ends: then this is its last word.
-    `trap ${shellQuote('ramet_s=$?;printf %s "${ramet_m}F$ramet_f $ramet_s$ramet_m" >&$ramet_t')} 0`,
-    'exec 4>&2 2>/dev/null',
-    'ramet_t=4 ramet_f=c',
-    'cd -- "${HOME:-/}"||cd /',
-  ]
+function leader({ command, cwd, env }: CommandRequest): string {
+  const lines: string[] = []
   if (cwd !== undefined) lines.push(`cd -- ${shellQuote(cwd.startsWith('/') ? cwd : `./${cwd}`)}||exit 1`)
   lines.push('ramet_f=n')
   for (const [name, value] of Object.entries(env ?? {})) {
@@ -108,12 +101,14 @@ export function badName(request: CommandRequest): string | undefined {
 
 /** What goes to stdin before the command's own. Every environment name must be one that a shell can assign to. */
 export function rawPreamble(request: CommandRequest, mark: string): string {
-  const script = leader(request, mark)
-  if (!script.includes('\n')) return `${reporter(mark)}\n${script}\n`
+  const script = leader(request)
+  const half = mark.length / 2
+  const marks = `${mark.slice(0, half)} ${mark.slice(half)}\n`.repeat(2)
+  if (!script.includes('\n')) return `${marks}${script}\n`
   // Several lines: each behind a `+`, and a dot at the end, without which nothing is run.
   const gather = 'ramet_n=${IFS#??};ramet_p=;ramet_e=;while IFS= read -r ramet_l;do case $ramet_l in .)ramet_e=1;break;;esac;' +
     'ramet_p=$ramet_p$ramet_n${ramet_l#+};done;[ "$ramet_e" ]&&eval "$ramet_p"'
-  return `${reporter(mark)}\n${gather}\n${script.split('\n').map((line) => `+${line}\n`).join('')}.\n`
+  return `${marks}${gather}\n${script.split('\n').map((line) => `+${line}\n`).join('')}.\n`
 }
 
 /** For the login shell: a shell that runs lines from its stdin, for signals. */
