@@ -94,6 +94,7 @@ export function typed(alias: string, options: Options, mentioned: ReadonlySet<st
   })
   const interval = count('serveraliveinterval', 0) * 1000
   const family = first('addressfamily')?.toLowerCase()
+  const bindAddress = given('bindaddress')
   return {
     alias, hostName, user, port,
     identityFiles: identityFilesGiven
@@ -114,7 +115,7 @@ export function typed(alias: string, options: Options, mentioned: ReadonlySet<st
     connectTimeout: count('connecttimeout', 0) * 1000,
     keepalive: interval === 0 ? undefined : { interval, count: count('serveralivecountmax', 3) },
     addressFamily: family === 'inet' || family === 'inet6' ? family : 'any',
-    bindAddress: given('bindaddress'),
+    bindAddress,
     login,
     hostKeyAlgorithms: algorithms('hostkeyalgorithms'),
     pubkeyAcceptedAlgorithms: algorithms('pubkeyacceptedalgorithms', 'pubkeyacceptedkeytypes'),
@@ -124,7 +125,7 @@ export function typed(alias: string, options: Options, mentioned: ReadonlySet<st
     needsOpenSsh: [
       ...OPENSSH_ONLY.filter((keyword) => given(keyword) !== undefined && flag(keyword, false)),
       // A name of this machine, which would have to be looked up first.
-      ...(isIP(given('bindaddress') ?? '::') === 0 ? ['bindaddress'] : []),
+      ...(bindAddress !== undefined && isIP(bindAddress) === 0 ? ['bindaddress'] : []),
       // Beside other methods they are only wishes: GSSAPI is switched on for every host of a Debian.
       ...(nothingLeft(login) ? OPENSSH_METHODS.filter(([keyword, method]) => flag(keyword, false) && preferred?.includes(method) !== false).map(([keyword]) => keyword) : []),
     ],
