@@ -20,16 +20,16 @@ function firstStage(size: number): string {
 
 /** Finds a Node that a non-login shell has no PATH to: version managers keep theirs under the home directory. */
 const FIND_NODE = [
-  'n=$(command -v node 2>/dev/null) || n=$(command -v nodejs 2>/dev/null)',
+  'n=$(command -v node 2>/dev/null)||n=$(command -v nodejs 2>/dev/null)',
   // A shim starts a shell of its own for each run, and may ask which version is meant.
-  'case "$n" in */shims/*|*/.volta/*|"") n=; for p in /snap/bin/node ~/.local/bin/node ~/n/bin/node ' +
+  'case "$n" in */shims/*|*/.volta/*|"")n=;for p in /snap/bin/node ~/.local/bin/node ~/n/bin/node ' +
     '~/.local/share/mise/installs/node/*/bin/node ~/.asdf/installs/nodejs/*/bin/node ~/.volta/tools/image/node/*/bin/node ' +
     '~/.local/share/fnm/node-versions/*/installation/bin/node ~/.nvm/versions/node/*/bin/node ' +
-    '/opt/node*/bin/node /usr/local/bin/node /usr/bin/node; do [ -x "$p" ] && n=$p; done;; esac',
-  `[ "$n" ] || { echo "ramet: no node in $PATH" >&2; exit ${EXIT.NO_NODE}; }`,
-].join('; ')
+    '/opt/node*/bin/node /usr/local/bin/node /usr/bin/node;do [ -x "$p" ]&&n=$p;done;;esac',
+  `[ "$n" ]||{ echo "ramet: no node in $PATH" >&2;exit ${EXIT.NO_NODE};}`,
+].join(';')
 
-const FIND_GIVEN = `command -v "$1" >/dev/null 2>&1 || { echo "ramet: no $1 in $PATH" >&2; exit ${EXIT.NO_NODE}; }`
+const FIND_GIVEN = `command -v "$1" >/dev/null 2>&1||{ echo "ramet: no $1 in $PATH" >&2;exit ${EXIT.NO_NODE};}`
 
 export interface LaunchOptions {
   version: string
@@ -54,12 +54,12 @@ export function launchLine({ version, owner = controllerName(), stubSize, nonce,
   const start = words.length === 0 ? '"$n"' : '"$@"'
   const sh = [
     `: ${title}`,
-    's=$1 h=$2 i=$3; shift 3',
+    's=$1 h=$2 i=$3;shift 3',
     words.length === 0 ? FIND_NODE : FIND_GIVEN,
     // Agents and debuggers in NODE_OPTIONS are meant for other programs; the stub hands both on to its children.
-    'export RAMET_NODE_OPTIONS="$NODE_OPTIONS" RAMET_NODE_V8_COVERAGE="$NODE_V8_COVERAGE"; unset NODE_OPTIONS NODE_V8_COVERAGE',
+    'export RAMET_NODE_OPTIONS="$NODE_OPTIONS" RAMET_NODE_V8_COVERAGE="$NODE_V8_COVERAGE";unset NODE_OPTIONS NODE_V8_COVERAGE',
     `exec ${start} -e "$s" "${title}" "$h" "$i" 3<&0 4>&1 </dev/null >&2`,
-  ].join('; ')
+  ].join(';')
   const half = nonce.length / 2
   const args = [firstStage(stubSize), nonce.slice(0, half), nonce.slice(half), ...words].map((word) => `'${quotable(word)}'`)
   return `exec sh -c '${sh}' ramet ${args.join(' ')}`

@@ -259,7 +259,7 @@ export class Link {
     const size = HEADER_SIZE + payload.length
     if (this.at + size > this.slab.length) {
       // Room for some more of what this tick holds: an idle link must not sit on 64 KiB, nor a busy one allocate all the time.
-      const room = Math.min(SLAB, Math.max(MIN_SLAB, 8 * (this.at - this.start)))
+      const room = Math.min(SLAB, Math.max(MIN_SLAB, 2 * (this.at - this.start)))
       this.write()
       this.slab = new Uint8Array(Math.max(room, size))
       this.start = 0
