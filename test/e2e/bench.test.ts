@@ -90,6 +90,19 @@ describe.skipIf(!haveSshd)('ramet bench, as it is built, on a real sshd', () => 
     expect(existsSync(join(lab.place, 'shared'))).toBe(false)
   }, 60_000)
 
+  test('what the configuration says of unknown hosts holds for ssh as for the others', async () => {
+    const config = join(lab.place, 'config-trusting')
+    writeFileSync(config, [
+      'Host web', `  HostName ${lab.server.host}`, `  Port ${lab.server.port}`, `  User ${lab.server.user}`, `  IdentityFile ${lab.server.keyFile}`,
+      '  UserKnownHostsFile /dev/null', '  StrictHostKeyChecking no', '',
+    ].join('\n'))
+    const { code, stdout, stderr } = await lab.run(['-t', 'web', '--ssh-config', config, '--calls', '1', '--format', 'json']).ended
+    expect(code, stderr).toBe(0)
+    const value = valueOf(stdout)
+    expect(value.left_out).toEqual([])
+    expect(value.results).toHaveLength(14)
+  }, 60_000)
+
   test('without a target it measures on a server of its own, which is gone afterwards', async () => {
     const { code, stdout, stderr } = await lab.run(['--calls', '12', '-c', '12', '--payload', '5000', '--max-time', '30']).ended
     expect(code, stderr).toBe(0)

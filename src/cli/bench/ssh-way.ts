@@ -86,13 +86,15 @@ function doorArgs({ host, port, config: { hostName, port: own, hostKeyAlias } }:
  * all that would be read otherwise.
  */
 function configText(flags: Flags, first: readonly string[]): string {
-  const known = flags['host-keys'] === 'ignore' ? ['/dev/null'] : (flags['known-hosts'] ?? []).map((file) => resolve(file))
+  const hostKeys = flags['host-keys']
+  const known = hostKeys === 'ignore' ? ['/dev/null'] : (flags['known-hosts'] ?? []).map((file) => resolve(file))
   const identities = flags['private-key'] ?? []
   const lines = [
     ...first,
     // No shared connection of the person's own, on the way either: it would outlive us.
     'BatchMode yes', 'LogLevel INFO', 'ControlMaster no', 'ControlPath none', `ConnectTimeout ${Math.ceil(flags['connect-timeout'] ?? 30)}`,
-    `StrictHostKeyChecking ${{ enforce: 'yes', accept: 'accept-new', ignore: 'no' }[flags['host-keys'] ?? 'enforce']}`,
+    // Not given, it is what the configuration says, as for ramet; ssh's own default refuses unknown hosts where nobody can be asked.
+    ...(hostKeys === undefined ? [] : [`StrictHostKeyChecking ${{ enforce: 'yes', accept: 'accept-new', ignore: 'no' }[hostKeys]}`]),
     ...(known.length > 0 ? [`UserKnownHostsFile ${known.map(inQuotes).join(' ')}`] : []),
     ...identities.map((file) => `IdentityFile ${inQuotes(resolve(file))}`),
     ...(identities.length > 0 ? ['IdentitiesOnly yes'] : []),
