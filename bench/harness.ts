@@ -77,6 +77,12 @@ export function rowOf(name: string, figure: string, unit: string, series: Series
   return { name, figure, unit, series, checks: [], notes: [] }
 }
 
+/** In place of the rows of a benchmark that could not be measured to its end: whatever it would have shown has no verdict. */
+export function brokenRow(name: string, error: unknown): Row {
+  const why = `failed: ${error instanceof Error ? error.message : String(error)}`
+  return { ...rowOf(name, 'it broke off', '', []), checks: [{ text: 'all of its figures', value: NaN, missing: why }] }
+}
+
 export function medianOf(row: Row, name: string): number {
   return median(find(row, name)?.rounds.flat() ?? [])
 }
@@ -141,7 +147,7 @@ function find(row: Row, name: string): Series | undefined {
 
 /** The row as it stands on the screen. */
 export function print(row: Row): string {
-  const lines = [`${row.name}: ${row.figure} [${row.unit}]`]
+  const lines = [`${row.name}: ${row.figure}${row.unit === '' ? '' : ` [${row.unit}]`}`]
   const width = Math.max(...row.series.map(({ name }) => name.length))
   for (const { name, rounds, missing } of row.series) {
     const samples = rounds.flat()

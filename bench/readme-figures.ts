@@ -7,7 +7,7 @@ export interface StoredResults {
   date: string
   machine: { cores: number; system: string }
   versions: Record<string, string>
-  rows: { name: string; unit: string; series: { name: string; median?: number; missing?: string }[]; checks?: { text: string; value: number; met?: boolean }[]; data?: unknown }[]
+  rows: { name: string; unit: string; series: { name: string; median?: number; missing?: string }[]; checks?: { text: string; value: number; met?: boolean; missing?: string }[]; data?: unknown }[]
 }
 
 /** A line of the table: what is ours in a row of the results, and what stands beside it. */

@@ -19,7 +19,9 @@ export function missed({ rows }: StoredResults): string {
     const below = checks.filter(({ met }) => met === false)
     const misses = below.length > MOST ? [`${below.length} of ${checks.length} figures`] : below.map(({ text, value }) => `${text}, was ${value.toPrecision(3)}`)
     const failures = row.series.filter(({ missing }) => missing !== undefined).map(({ name }) => `no figure for ${name}`)
-    const all = [...misses, ...failures]
+    // A row without series is a benchmark that broke off; what it said then is for who ran it.
+    const broken = row.series.length === 0 && checks.some(({ missing }) => missing !== undefined) ? ['it broke off, no figure of it'] : []
+    const all = [...misses, ...failures, ...broken]
     if (all.length === 0) return []
     const reason = below.length === 0 ? undefined : why.find(([name]) => name.test(row.name))?.[1]
     return [`${row.name}: ${all.join(' and ')}${reason === undefined ? '' : ` (${reason})`}`]

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { arch, cpus, release, totalmem, type } from 'node:os'
 import { dirname, join } from 'node:path'
 import { median, quantile } from './stats.ts'
@@ -42,6 +42,19 @@ export function machine(): Results['machine'] {
   return { cpu: all[0]?.model ?? 'unknown', cores: all.length, memory: `${Math.round(totalmem() / 2 ** 30)} GiB`, system: `${type()} ${release()} ${arch()}` }
 }
 
+/** Asked before half an hour is spent on what can't be kept. The folder must be there: to make one, Node tries for ever under /proc. */
+export function whyNotWritable(path: string): string | undefined {
+  const folder = dirname(path)
+  if (!existsSync(folder) || !statSync(folder).isDirectory()) return `${folder} is no folder`
+  if (existsSync(path) && statSync(path).isDirectory()) return 'it is a folder'
+  try {
+    accessSync(existsSync(path) ? path : folder, constants.W_OK)
+    return undefined
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
 /** Raw samples are kept to four digits; that is finer than any clock here, and a third of the bytes. */
 export function write(path: string, results: Results): void {
   const rows = results.rows.map(({ shown: _shown, data, ...row }) => ({
@@ -53,7 +66,6 @@ export function write(path: string, results: Results): void {
         : { name, missing, median: digits(median(all)), p50to99: [0.5, 0.9, 0.99].map((q) => digits(quantile(all, q))), rounds: rounds.map((round) => round.map(digits)) }
     }),
   }))
-  mkdirSync(dirname(path), { recursive: true })
   // Indented for people, but a round of samples stays on one line.
   const text = JSON.stringify({ ...results, rows }, null, 1).replace(/\[\s+([-\d.,\s]+?)\s+\]/g, (_, inner: string) => `[${inner.replace(/\s+/g, '')}]`)
   writeFileSync(path, text + '\n')

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { guard } from './guard.ts'
-import { print, type Benchmark, type Row } from './harness.ts'
+import { brokenRow, print, type Benchmark, type Row } from './harness.ts'
 import { Lab } from './lab.ts'
 import { serveRawEcho } from './peers/raw-echo.ts'
 import { serveSsh2 } from './peers/ssh2.ts'
@@ -12,7 +12,7 @@ import { figures, newestResults, withFigures } from './readme-figures.ts'
 import { profile } from './profile.ts'
 import { growthMarkers, growthSection } from './readme-growth.ts'
 import { picture, pictureFile } from './readme-picture.ts'
-import { machine, versions, write } from './results.ts'
+import { machine, versions, whyNotWritable, write } from './results.ts'
 import { bytesPerCall } from './rows/bytes.ts'
 import { cli32 } from './rows/cli.ts'
 import { connectFirstCall } from './rows/connect.ts'
@@ -114,8 +114,15 @@ async function main(): Promise<number> {
     console.error(unknown !== undefined ? `no benchmark '${unknown}'; --list names them` : '--samples takes a whole number from 1 up')
     return 1
   }
-  const options = { short: values.short ?? false, ...(samples === undefined ? {} : { samples }) }
+  const full = only === undefined && values.short !== true && samples === undefined
   const date = new Date().toISOString()
+  const file = values.out ?? (full ? join(root, 'bench', 'results', `${date.slice(0, 16).replaceAll(':', '')}.json`) : undefined)
+  const unwritable = file === undefined ? undefined : whyNotWritable(file)
+  if (unwritable !== undefined) {
+    console.error(`can't write ${file}: ${unwritable}`)
+    return 1
+  }
+  const options = { short: values.short ?? false, ...(samples === undefined ? {} : { samples }) }
   const workspace = new Workspace()
   const found = await versions()
   const { cpu, cores, memory, system } = machine()
@@ -148,8 +155,9 @@ async function main(): Promise<number> {
           console.log(print(next.value) + '\n')
         }
       } catch (error) {
-        console.log(`${benchmark.name}: failed: ${error instanceof Error ? error.message : String(error)}\n`)
-        rows.push({ name: benchmark.name, figure: '', unit: '', series: [], checks: [], notes: [`failed: ${String(error)}`] })
+        const broken = brokenRow(benchmark.name, error)
+        rows.push(broken)
+        console.log(print(broken) + '\n')
       } finally {
         const over = stayAlive()
         await withinTime(lab.close(), systemClock, CLOSING)
@@ -159,8 +167,8 @@ async function main(): Promise<number> {
   } finally {
     workspace.close()
   }
-  const full = !stopped && only === undefined && !options.short && samples === undefined
-  const out = values.out ?? (full ? join(root, 'bench', 'results', `${date.slice(0, 16).replaceAll(':', '')}.json`) : undefined)
+  // What was stopped is no full run, but it may have been told where to go.
+  const out = stopped ? values.out : file
   if (out !== undefined) write(out, { date, machine: machine(), versions: found, rows })
   return summary(rows, out, stopped)
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { atLeast, compare, faster, interleave, print, rowOf, within } from '../../bench/harness.ts'
+import { atLeast, brokenRow, compare, faster, interleave, print, rowOf, within } from '../../bench/harness.ts'
 import { quantile, ratioOf } from '../../bench/stats.ts'
 
 test('quantiles lie between neighbours, in whatever order samples come', () => {
@@ -53,4 +53,10 @@ test('verdicts follow their bounds, and a missing peer gives none', () => {
   expect(row.checks.map(({ met }) => met)).toEqual([true, false, undefined, undefined, true, false, true, false, undefined])
   expect(row.checks[3]?.missing).toBe('gone: is not installed')
   expect(print(row)).toContain('no verdict  ours ≤ 0.5 × gone: gone: is not installed')
+})
+
+test('a benchmark that breaks off has no verdict on any of its figures, and says why', () => {
+  const row = brokenRow('r', new Error('sshd is not installed'))
+  expect(row.checks.map(({ met, missing }) => [met, missing])).toEqual([[undefined, 'failed: sshd is not installed']])
+  expect(print(row)).toBe('r: it broke off\n  no verdict  all of its figures: failed: sshd is not installed')
 })

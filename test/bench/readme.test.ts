@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { brokenRow } from '../../bench/harness.ts'
 import { growthMarkers, growthSection } from '../../bench/readme-growth.ts'
 import { figures, markers, newestResults, type StoredResults, withFigures } from '../../bench/readme-figures.ts'
 import { picture, pictureFile } from '../../bench/readme-picture.ts'
@@ -60,6 +61,11 @@ test('goals that were missed are named with what they came to, and so is a side 
   expect(text).not.toMatch(/stretch|parallel-ssh, was/)
   expect(tableOf(rows).at(-1)).toBe('| connect to 60 targets and call each once | inline 1.0 s | Mitogen has no figure | |')
   expect(figures('2030.json', results([]))).not.toContain('Goals')
+})
+
+test('a benchmark that broke off is named, without what it said on that machine', () => {
+  const text = figures('2030.json', results([JSON.parse(JSON.stringify(brokenRow('hundred', new Error('no /tmp/x')))) as StoredResults['rows'][number]]))
+  expect(text).toContain('\nGoals missed, and rows without a verdict, in this run: hundred: it broke off, no figure of it.')
 })
 
 test('what stands around the markers is left alone, and a README without them is refused', () => {
