@@ -30,7 +30,7 @@ interface StoredPrediction {
 export function growthSection({ rows, machine }: StoredResults): string {
   const dataOf = <T>(name: string): T | undefined => rows.find((row) => row.name === name)?.data as T | undefined
   const fits = dataOf<{ fits: StoredFit[] }>('growth')?.fits
-  const { predictions: compared, fedUpTo: fed = 10 } = dataOf<{ predictions: StoredComparison[]; fedUpTo?: number }>('simulation-lab') ?? {}
+  const { predictions: compared, fedWith } = dataOf<{ predictions: StoredComparison[]; fedWith?: number[] }>('simulation-lab') ?? {}
   const predicted = dataOf<{ predictions: StoredPrediction[] }>('simulation')?.predictions.filter(({ rtt }) => rtt === 1)
   if (fits === undefined || compared === undefined || predicted === undefined) return ''
   const fit = (shape: string, name: string): StoredFit | undefined => fits.find((one) => one.shape === shape && one.name === name)
@@ -40,13 +40,15 @@ export function growthSection({ rows, machine }: StoredResults): string {
     const one = predicted.find((prediction) => prediction.targets === targets && prediction.shape === shape)
     return one === undefined ? '' : `${time(one.connect)}, ${time(one.call)}, ${(one.controllerMemory / 1000).toPrecision(2)} GB`
   }
+  // Older results do not say it: theirs were fed with these.
+  const given = fedWith === undefined ? ['1', 'to 10'] : [`${fedWith.slice(0, -1).join(', ')} and`, String(fedWith.at(-1))]
   const targets = [...new Set(predicted.map((one) => one.targets))].sort((a, b) => a - b)
   return [
     `**Many targets.** Measured with 1 to 200 contexts, all on a machine of ${machine.cores} cores: connecting takes time in proportion (R² ${(fit('flat', 'connect all, first call')?.r2 ?? NaN).toFixed(3)}). A controller spends`,
     `${each('flat', 'controller CPU')} ms of CPU to connect a target, ${each('behind one hop', 'controller CPU')} ms behind a hop (the hop ${each('behind one hop', 'hop CPU, all hops')} ms), and holds `
       + `${each('flat', 'controller, idle')} MB for each, ${each('behind one hop', 'controller, idle')} MB behind a hop (the hop ${each('behind one hop', 'one hop, idle')} MB).`,
-    'Simulated for machines with cores of their own, 1 ms apart, 200 targets per hop: connect all, a warm call to all, memory of the controller. Fed with costs of 1',
-    `to ${fed} contexts, the simulation of connecting 60 and 200 is within ${off('connect')} of what was measured, a call to them within ${off('call')}.`,
+    `Simulated for machines with cores of their own, 1 ms apart, 200 targets per hop: connect all, a warm call to all, memory of the controller. Fed with costs of ${given[0]}`,
+    `${given[1]} contexts, the simulation of connecting 60 and 200 is within ${off('connect')} of what was measured, a call to them within ${off('call')}.`,
     '',
     '| targets | flat | one level of hops | two levels |',
     '| --- | --- | --- | --- |',

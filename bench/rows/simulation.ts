@@ -13,14 +13,17 @@ export interface Measured {
   deep: readonly Sample[]
 }
 
-/** The sizes that nothing of what the simulation is fed with comes from; the largest that it is fed with lies between them. */
+/** The sizes whose costs the simulation is fed with. */
+const fedWith = [1, 10, 30, 100] as const
+
+/** The sizes that it has to predict: one among those that it is fed with, one beyond them. */
 const predicted = [60, 200] as const
 
 /** How far a prediction may be from what was measured. */
 const tolerance = 0.2
 
 export function* simulationRows({ flat, one, four, deep }: Measured, left: string): Generator<Row> {
-  const others = (samples: readonly Sample[]): Sample[] => samples.filter(({ count }) => !predicted.some((size) => size === count))
+  const others = (samples: readonly Sample[]): Sample[] => samples.filter(({ count }) => fedWith.some((size) => size === count))
   const fed = fedFrom({ flat: others(flat.samples), behind: others(one.samples), deep })
   const row = rowOf('simulation-lab', 'what the simulation says of this machine, as a part of what was measured', 'ms', [])
   const data: object[] = []
@@ -38,8 +41,10 @@ export function* simulationRows({ flat, one, four, deep }: Measured, left: strin
   }
   row.notes.push('Fed with CPU costs measured with 1 and 10 contexts, flat, behind one hop and behind two. A call: with 1 and 100. What a login and a call cost a target nears what they',
     'cost without a cache, in the way that the shares of a cache fall which more and more take in turns: told from what they cost with 30 and with 100.',
-    'Nothing measured with 60 or 200 contexts is in it, nor anything measured behind four hops.', left)
-  row.data = { fed: { ...fed, crowded: fed.crowded(predicted[0]) }, deep, fedUpTo: 100, predictions: data }
+    'Nothing measured with 60 or 200 contexts or behind four hops is in it; they only have a say in which samples count as disturbed. 60 lies among the sizes that it is fed with, 200 beyond.', left)
+  // In full: who has the file can predict each size again.
+  const { together, alone, crowded } = fed
+  row.data = { fed: { together, alone, crowded: predicted.map((count) => ({ count, costs: crowded(count) })) }, fedWith, deep, predictions: data }
   yield row
   yield largeRow(predictAll(fed, memoryLines(flat, one)))
 }
@@ -49,7 +54,7 @@ const spreadOf = (ratios: readonly number[]): [number, number] => [quantile(rati
 function largeRow(all: readonly Predicted[]): Row {
   const row = rowOf('simulation', 'beyond this machine: each controller, hop and target on a machine of its own', 's, MB', [])
   const seconds = (milliseconds: number): string => short(milliseconds / 1000)
-  row.notes.push(`Simulated, not measured. Costs are those of one context on this machine; ${cores} cores each; ${perHop} targets behind each hop of the last level. Memory goes on as it grows from 1 to 200 contexts.`)
+  row.notes.push(`Simulated, not measured. A target costs what one alone costs on this machine, and its controller and hops what each further one of the first ten (for a call, of the first hundred) costs them; ${cores} cores each; ${perHop} targets behind each hop of the last level. Memory goes on as it grows from 1 to 200 contexts.`)
   row.shown = ['', ...columns([
     ['shape, targets', 'hops', 'RTT ms', 'at once', 'connect s', 'slowest ms', 'call s', 'controller CPU s', 'per call s', 'controller MB', 'busiest hop CPU s', 'per call ms', 'hop MB'],
     ...all.map((one) => [`${one.shape}, ${one.targets.toLocaleString('en')}`, one.hops.join(' + ') || '-', String(one.rtt), String(one.window), seconds(one.connect), short(one.slowest), seconds(one.call),

@@ -15,11 +15,11 @@ export interface Small {
 
 /** What the simulation is fed with. Nothing of the sizes that it predicts is in it. */
 export interface Fed {
-  /** Ten contexts side by side on one machine: caches are shared, and all cores are at work. */
+  /** Targets as ten of them are side by side on one machine: caches are shared, and all cores are at work. */
   together: Costs
-  /** One context at a time: each machine has only its own to do. */
+  /** Each target alone, as on a machine that has only this to do; the controller and hops cost what they do in `together`. */
   alone: Costs
-  /** So many, thirty or more: the less of one is left in a cache when its turn comes again, the more its login and a call cost it. */
+  /** So many targets, thirty or more: the less of one is left in a cache when its turn comes again, the more its login and a call cost it. */
   crowded(count: number): Costs
 }
 

@@ -120,6 +120,12 @@ test('what to expect with many targets is told from the fits and the simulation,
   expect(text).toContain('a second level saves nothing')
 })
 
+test('the sizes whose costs were fed to the simulation are named one by one beside those that it predicts', () => {
+  const fed = (fedWith?: number[]): string => growthSection(results(growthRows(15, 2).map((row) => row.name === 'simulation-lab' ? { ...row, data: { ...row.data as object, fedWith } } : row))).replaceAll('\n', ' ')
+  expect(fed([1, 10, 30, 100])).toContain('Fed with costs of 1, 10, 30 and 100 contexts, the simulation of connecting 60 and 200 is within')
+  expect(fed()).toContain('Fed with costs of 1 to 10 contexts, the simulation')
+})
+
 test('the choice of a shape follows the figures', () => {
   expect(growthSection(results(growthRows(15, 1)))).toContain('a second level takes 0.50 of that')
 })
