@@ -17,7 +17,7 @@ import { timeToCount } from './counting-relay.ts'
 import { readCpu } from './cpu.ts'
 import { plural, shortTime } from './figures.ts'
 import { Measurement } from './measurement.ts'
-import { roundsFor } from './plan.ts'
+import { countingBehind, roundsFor } from './plan.ts'
 import { WarmRamet } from './ramet-contenders.ts'
 import { Children } from './ssh-process.ts'
 import { quoted, Work } from './work.ts'
@@ -25,8 +25,11 @@ import { quoted, Work } from './work.ts'
 const CALLS = 50
 const MAX_TIME = 60
 
-/** Part of the time, behind the first calls, that counting may take. */
+/** Part of the time, behind the first calls, that is kept for counting. */
 const COUNTING = 0.3
+
+/** Part of the whole time after which counting ends. */
+const COUNTED = 0.98
 
 /** Those that are opened first: one shows whether the target can be reached at all, the other where its Node is. */
 const FIRST = ['ramet-raw', 'ramet-warm']
@@ -128,10 +131,10 @@ export class BenchRun {
       measurement.rows.sort((a, b) => place(a.id) - place(b.id))
       if (!stop.signal.aborted) {
         const left = this.#maxTime - (clock.now() - from)
-        const counting = 'none' in direct ? 0 : Math.min(measurement.alone.reduce((sum, call) => sum + timeToCount(call), 0), left * COUNTING)
+        const needed = 'none' in direct ? 0 : measurement.alone.reduce((sum, call) => sum + timeToCount(call), 0)
         // A little is kept for what takes longer than it did at first.
-        const takes = measurement.plan((left - counting) * 0.9)
-        this.#sayShares(measurement, takes + counting)
+        const takes = measurement.plan((left - Math.min(needed, left * COUNTING)) * 0.9)
+        this.#sayShares(measurement, takes + countingBehind(takes, needed, left - this.#maxTime * (1 - COUNTED)))
         await measurement.run()
       }
       // Last, so that who stops early has what was timed.
@@ -180,7 +183,7 @@ export class BenchRun {
     const { hostName: host, port } = direct.config
     // It is over before the whole time is: what was timed is complete.
     const enough = new AbortController()
-    const cancel = clock.after(Math.max(0, this.#maxTime * 0.98 - (clock.now() - from)), () => enough.abort(new Error('no time left for counting')))
+    const cancel = clock.after(Math.max(0, this.#maxTime * COUNTED - (clock.now() - from)), () => enough.abort(new Error('no time left for counting')))
     const stopped = (): void => enough.abort(stop.signal.reason)
     stop.signal.addEventListener('abort', stopped, { once: true })
     const { counted, handshakes, problems } = await count({ entries: measurement.able, target: { host, port }, clock, stop: enough.signal, progress })

@@ -50,6 +50,11 @@ export function planned(estimates: readonly Estimate[], counts: readonly number[
   return estimates.reduce((sum, { each }, index) => sum + each * (counts[index] ?? 0), 0)
 }
 
+/** Milliseconds that counting takes behind calls that take so long: what it needs, but no more than what they leave of the time. */
+export function countingBehind(calls: number, needed: number, left: number): number {
+  return Math.max(0, Math.min(needed, left - calls))
+}
+
 /** The same list, beginning elsewhere in each round: nobody is always first. */
 export function rotated<T>(list: readonly T[], by: number): T[] {
   const at = list.length === 0 ? 0 : by % list.length

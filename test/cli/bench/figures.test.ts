@@ -4,7 +4,7 @@ import type { Counted, Report, Row, Wire } from '../../../src/cli/bench/contende
 import { document } from '../../../src/cli/bench/document.ts'
 import { drawn } from '../../../src/cli/bench/drawing.ts'
 import { figuresOf, shortBytes, shortTime } from '../../../src/cli/bench/figures.ts'
-import { callsInRound, planned, rotated, roundsFor, shareOut } from '../../../src/cli/bench/plan.ts'
+import { callsInRound, countingBehind, planned, rotated, roundsFor, shareOut } from '../../../src/cli/bench/plan.ts'
 import { quantile } from '../../../src/cli/bench/stats.ts'
 import { svg } from '../../../src/cli/bench/svg.ts'
 import { remarks, table } from '../../../src/cli/bench/table.ts'
@@ -62,6 +62,10 @@ describe('the plan', () => {
     expect([roundsFor(1, 1), roundsFor(3, 1), roundsFor(1000, 1), roundsFor(1000, 400), roundsFor(10, 20)]).toEqual([1, 3, 5, 2, 1])
     expect([0, 1, 2, 3].map((round) => rotated(['a', 'b', 'c'], round).join(''))).toEqual(['abc', 'bca', 'cab', 'abc'])
     expect(rotated([], 3)).toEqual([])
+  })
+
+  test('foretells what counting takes: all that it needs where that is left, and all that is left where it is not', () => {
+    expect([countingBehind(2000, 5000, 17_000), countingBehind(2000, 18_000, 17_000), countingBehind(2000, 18_000, 1000)]).toEqual([5000, 15_000, 0])
   })
 })
 
