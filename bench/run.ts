@@ -31,6 +31,7 @@ import { warmCall } from './rows/warm.ts'
 import { stayAlive, systemClock } from '../src/base/clock.ts'
 import { deferred } from '../src/base/deferred.ts'
 import { withinTime } from '../src/base/within-time.ts'
+import { verdicts } from './verdicts.ts'
 import { root, Workspace } from './workspace.ts'
 
 /** ms for what a benchmark runs on to end. */
@@ -49,7 +50,7 @@ const usage = `npm run bench -- [options]: ramet against its peers on this machi
   --only NAME,NAME   these benchmarks only
   --list             their names
   --samples N        rounds of each comparison
-  --short            a quick look: fewer rounds, fewer calls
+  --short            a quick look: fewer rounds, a tenth of the calls
   --out FILE         where the results go; without it a full run writes bench/results/DATE.json and any other writes none
   --readme           writes the newest results into the README and its picture, and measures nothing
   --profile          where controller, hop and target spend their time; nothing is judged
@@ -170,17 +171,9 @@ async function main(): Promise<number> {
   // What was stopped is no full run, but it may have been told where to go.
   const out = stopped ? values.out : file
   if (out !== undefined) write(out, { date, machine: machine(), versions: found, rows })
-  return summary(rows, out, stopped)
-}
-
-function summary(rows: readonly Row[], out: string | undefined, stopped: boolean): number {
-  const checks = rows.flatMap((row) => row.checks.map((check) => ({ row: row.name, ...check })))
-  const missed = checks.filter(({ met }) => met === false)
-  const without = checks.filter(({ missing }) => missing !== undefined)
-  console.log(`${checks.filter(({ met }) => met === true).length} figures met, ${missed.length} missed, ${without.length} without a verdict`)
-  for (const { row, text, value } of missed) console.log(`  missed      ${row}: ${text}: ${value.toPrecision(3)}`)
-  for (const { row, text } of without) console.log(`  no verdict  ${row}: ${text}`)
+  const { lines, allMet } = verdicts(rows, options)
+  console.log(lines.join('\n'))
   if (out !== undefined) console.log(`results: ${out}`)
   if (stopped) return 130
-  return missed.length + without.length > 0 ? 1 : 0
+  return allMet ? 0 : 1
 }
