@@ -3,7 +3,9 @@ import { cpuOf, parentOf, reaped } from '../../bench/cpu.ts'
 import { fitLine } from '../../bench/fit.ts'
 import type { Sample } from '../../bench/growth-figures.ts'
 import { kernelShare, sizes, table, undisturbed } from '../../bench/growth-table.ts'
+import type { Row } from '../../bench/harness.ts'
 import { plot } from '../../bench/plot.ts'
+import { simulationRows } from '../../bench/rows/simulation.ts'
 import { fedFrom } from '../../bench/simulation/measured.ts'
 
 test('a line through points on a line is that line, and explains all of them', () => {
@@ -99,4 +101,16 @@ test('where a hundred cost no more each than thirty, no crowd costs more', () =>
   const samples = [1, 10, 30].map((count) => sample(count))
   const { crowded } = fedFrom({ flat: [...samples, hundred(0.28, 45)], behind: [...samples, sample(100)], deep: samples })
   expect([60, 200].map((count) => crowded(count).target).map(({ call, connect }) => [call, connect])).toEqual([[0.28, 52], [0.28, 52]])
+})
+
+test('what 60 and 200 cost has no say in what is predicted of them', () => {
+  const predictedOf = (dear: number[]): unknown => {
+    const samples = [...[1, 10, 30, 60, 200].map((count) => sample(count)), hundred(0.37, 57)].map((one): Sample => !dear.includes(one.count) ? one : {
+      ...one, connectCpu: { ...one.connectCpu, controller: 1e6, targets: 1e6 }, callCpu: { ...one.callCpu, controller: 1e6, targets: 1e6 } })
+    const grown = { shape: 'flat', samples, memory: [] }
+    const row = simulationRows({ flat: grown, one: grown, four: grown, deep: samples }, '').next().value as Row
+    return (row.data as { predictions: { predicted: number }[] }).predictions.map(({ predicted }) => predicted)
+  }
+  expect(predictedOf([60, 200])).toEqual(predictedOf([]))
+  expect(predictedOf([100])).not.toEqual(predictedOf([]))
 })
