@@ -1,5 +1,7 @@
-import { closeSync, fsyncSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { packageVersion } from '../../src/cli/version.ts'
+import { launchLine } from '../../src/connect/first-stage.ts'
 import { fetchNodeBinaries, nodeBinary, NODE_VERSIONS } from '../../test/helpers/node-binaries.ts'
 import type { Driver } from '../driver.ts'
 import { interleave, rowOf, within, type Benchmark, type Row, type Side } from '../harness.ts'
@@ -67,18 +69,21 @@ function stubSides(name: string, ramet: Maybe<Driver>, target: Endpoint, binary:
   return [{ name, round: () => round(true) }, { name, round: () => round(false) }]
 }
 
-/** What goes down the pipe before the stub has said anything: counted by a program that stands before Node. */
+/** What is sent before the stub has said anything: the line that starts it, and what goes down the pipe, counted by a program that stands before Node. */
 export const stubBytes: Benchmark = {
   name: 'stub-bytes',
   async *rows(lab) {
     const target = address(await lab.sshd())
     const ramet = lab.ramet()
+    const { size } = statSync(join(root, 'dist', 'stub.br'))
+    // Without a `node` of its own, which is one of this row.
+    const line = Buffer.byteLength(launchLine({ version: packageVersion(), stubSize: size, nonce: '0'.repeat(32) }))
     const round = async (driver: Driver): Promise<number> => {
       const count = lab.workspace.file('stub-bytes', '')
       const node = [process.execPath, join(root, 'bench', 'peers', 'count-input.cjs'), count, process.execPath]
       await driver.request('open', { name: 'a', target, node, idle: true })
       await driver.request('shut', { name: 'a' })
-      return Number(readFileSync(count, 'utf8') || NaN)
+      return line + Number(readFileSync(count, 'utf8') || NaN)
     }
     const sides: Side[] = ['missing' in ramet ? { name: 'ramet', missing: ramet.missing } : { name: 'ramet', round: () => round(ramet) }]
     const row = rowOf('stub-bytes', 'bytes sent before HELLO', 'B', await interleave(sides, lab.rounds(3), { warmUp: false }))

@@ -22,10 +22,9 @@ function firstStage(size: number): string {
 const FIND_NODE = [
   'n=$(command -v node 2>/dev/null)||n=$(command -v nodejs 2>/dev/null)',
   // A shim starts a shell of its own for each run, and may ask which version is meant.
-  'case "$n" in */shims/*|*/.volta/*|"")n=;for p in /snap/bin/node ~/.local/bin/node ~/n/bin/node ' +
-    '~/.local/share/mise/installs/node/*/bin/node ~/.asdf/installs/nodejs/*/bin/node ~/.volta/tools/image/node/*/bin/node ' +
-    '~/.local/share/fnm/node-versions/*/installation/bin/node ~/.nvm/versions/node/*/bin/node ' +
-    '/opt/node*/bin/node /usr/local/bin/node /usr/bin/node;do [ -x "$p" ]&&n=$p;done;;esac',
+  'case "$n" in */shims/*|*/.volta/*|"")n=;for p in /snap ~/.local ~/n ~/.local/share/mise/installs/node/* ~/.asdf/installs/nodejs/* ' +
+    '~/.volta/tools/image/node/* ~/.local/share/fnm/node-versions/*/installation ~/.nvm/versions/node/* /opt/node* /usr/local /usr;' +
+    'do p=$p/bin/node;[ -x "$p" ]&&n=$p;done;;esac',
   `[ "$n" ]||{ echo "ramet: no node in $PATH" >&2;exit ${EXIT.NO_NODE};}`,
 ].join(';')
 
@@ -51,17 +50,15 @@ export interface LaunchOptions {
 export function launchLine({ version, owner = controllerName(), stubSize, nonce, node }: LaunchOptions): string {
   const title = `ramet ${version} for ${owner}`
   const words = node === undefined ? [] : typeof node === 'string' ? [node] : [...node]
-  const start = words.length === 0 ? '"$n"' : '"$@"'
   const sh = [
     `: ${title}`,
-    's=$1 h=$2 i=$3;shift 3',
     words.length === 0 ? FIND_NODE : FIND_GIVEN,
     // Agents and debuggers in NODE_OPTIONS are meant for other programs; the stub hands both on to its children.
     'export RAMET_NODE_OPTIONS="$NODE_OPTIONS" RAMET_NODE_V8_COVERAGE="$NODE_V8_COVERAGE";unset NODE_OPTIONS NODE_V8_COVERAGE',
-    `exec ${start} -e "$s" "${title}" "$h" "$i" 3<&0 4>&1 </dev/null >&2`,
+    `exec ${words.length === 0 ? '"$n" ' : ''}"$@" 3<&0 4>&1 </dev/null >&2`,
   ].join(';')
   const half = nonce.length / 2
-  const args = [firstStage(stubSize), nonce.slice(0, half), nonce.slice(half), ...words].map((word) => `'${quotable(word)}'`)
+  const args = [...words, '-e', firstStage(stubSize), title, nonce.slice(0, half), nonce.slice(half)].map((word) => `'${quotable(word)}'`)
   return `exec sh -c '${sh}' ramet ${args.join(' ')}`
 }
 
