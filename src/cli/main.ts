@@ -4,6 +4,9 @@ import { packageVersion } from './version.ts'
 
 const desk = realDesk()
 const code = await program(process.argv.slice(2), desk, packageVersion)
-await Promise.all([desk.stdout.flush(), desk.stderr.flush()])
+await desk.stdout.flush()
+const lost = desk.stdout.failure
+if (lost !== undefined) desk.stderr.write(`ramet: the output is not complete: it cannot be written (${lost.message})\n`)
+await desk.stderr.flush()
 // Not by falling out of the loop: after a second ^C there are connections that nobody waits for any more.
-process.exit(code)
+process.exit(lost === undefined ? code : code || 1)

@@ -1,6 +1,8 @@
 /** Where output goes. */
 export interface Sink {
   readonly isTTY: boolean
+  /** Why nothing can be written any more, unless it is that the reader has gone: a full disk. */
+  readonly failure?: Error | undefined
   /** Width of the terminal; 80 where there is none. */
   readonly columns: number
   write(data: string | Uint8Array): void
@@ -13,6 +15,7 @@ export interface Sink {
 /** A sink on one of the process's own streams. */
 export class StreamSink implements Sink {
   state: 'open' | 'broken' = 'open'
+  failure: Error | undefined
   readonly #stream: NodeJS.WriteStream
   readonly #listeners: (() => void)[] = []
   #pending = 0
@@ -20,8 +23,11 @@ export class StreamSink implements Sink {
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream
-    // EPIPE when the reader has gone; EIO when the terminal has: in both cases nobody reads on.
-    stream.on('error', () => this.#break())
+    // EPIPE when the reader has gone; EIO when the terminal has: in both cases nobody reads on, or misses anything.
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') this.failure ??= error
+      this.#break()
+    })
   }
 
   get isTTY(): boolean {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { existsSync, openSync, closeSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -65,6 +66,18 @@ describe('the process', () => {
   it('says its version', async () => {
     // Bundled elsewhere, it has no manifest above it.
     expect((await start('--version').ended).stdout).toMatch(/^(\d+\.\d+\.\d+.*|unknown)\n$/)
+  })
+
+  // /dev/full refuses each write as a full disk does.
+  it.skipIf(!existsSync('/dev/full'))('says that its output could not be written, and ends with 1', async () => {
+    const full = openSync('/dev/full', 'w')
+    const child = spawn(process.execPath, [script, 'run', 'x', '-t', 'a'], { stdio: ['ignore', full, 'pipe'], env: { PATH: process.env.PATH } })
+    closeSync(full)
+    let stderr = ''
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+    const code = await new Promise((resolve) => child.on('close', resolve))
+    expect(stderr).toMatch(/^ramet: the output is not complete: it cannot be written \(ENOSPC/m)
+    expect(code).toBe(1)
   })
 
   it('writes everything before it ends: 4 MiB through a pipe', async () => {
