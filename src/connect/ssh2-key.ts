@@ -2,6 +2,7 @@ import { createHash, createPrivateKey, type KeyObject, sign } from 'node:crypto'
 import keyParser from 'ssh2/lib/protocol/keyParser.js'
 import utils from 'ssh2/lib/protocol/utils.js'
 import { RametError } from '../router/errors.ts'
+import { fromPkcs8, isEncryptedPkcs8, isPkcs8 } from './pkcs8.ts'
 import type { SshKey } from './ssh-key.ts'
 
 interface ParsedKey {
@@ -35,6 +36,7 @@ export interface PrivateKeyOptions {
 
 /** True when the text is a private key that needs a passphrase. */
 export function isEncryptedKey(text: string): boolean {
+  if (isEncryptedPkcs8(text)) return true
   const parsed = parseKey(text)
   return parsed instanceof Error && /no passphrase given/i.test(parsed.message)
 }
@@ -44,11 +46,11 @@ export function heldKey(text: string, { comment, passphrase }: PrivateKeyOptions
   return held.get(nameOf(text, comment, passphrase))?.deref()
 }
 
-/** A key from the text of a private key file (OpenSSH, PEM or PuTTY form). Throws key-unreadable. */
+/** A key from the text of a private key file (OpenSSH, PEM, PKCS#8 or PuTTY form). Throws key-unreadable. */
 export function privateKey(text: string, options: PrivateKeyOptions): SshKey {
   const before = heldKey(text, options)
   if (before !== undefined) return before
-  const result = parseKey(text, options.passphrase)
+  const result = parsedKey(text, options.passphrase)
   const parsed = Array.isArray(result) ? result[0] : result
   if (parsed === undefined || parsed instanceof Error) {
     const wrong = parsed !== undefined && /passphrase/i.test(parsed.message)
@@ -73,6 +75,14 @@ export function privateKey(text: string, options: PrivateKeyOptions): SshKey {
   for (const [name, other] of held) if (held.size >= HELD_MAX && other.deref() === undefined) held.delete(name)
   held.set(nameOf(text, options.comment, options.passphrase), new WeakRef(key))
   return key
+}
+
+function parsedKey(text: string, passphrase: string | undefined): ParsedKey | ParsedKey[] | Error {
+  try {
+    return isPkcs8(text) ? parseKey(fromPkcs8(text, passphrase)) : parseKey(text, passphrase)
+  } catch (error) {
+    return error as Error
+  }
 }
 
 function nameOf(text: string, comment: string, passphrase: string | undefined): string {

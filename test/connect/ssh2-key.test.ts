@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
-import { createPublicKey, verify } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
 import { afterAll, describe, expect, it } from 'vitest'
 import utils from 'ssh2/lib/protocol/utils.js'
-import { heldKey, privateKey } from '../../src/connect/ssh2-key.ts'
+import { heldKey, isEncryptedKey, privateKey } from '../../src/connect/ssh2-key.ts'
 import { hasProgram, temporaryDirectory } from './ssh-keys.ts'
 
 const { sigSSHToASN1 } = utils as { sigSSHToASN1(signature: Buffer, type: string): Buffer }
@@ -51,5 +51,35 @@ describe.skipIf(!hasProgram('ssh-keygen'))('a private key', () => {
     expect(privateKey(text, { comment: 'another name' })).not.toBe(key)
     expect(privateKey(other, { comment: 'id' }).publicBlob).not.toEqual(key.publicBlob)
     expect(heldKey(text, { comment: 'id', passphrase: 'words' })).toBeUndefined()
+  })
+})
+
+describe('a private key in PKCS#8 form, as openssl writes it', () => {
+  const data = Buffer.from('what is signed')
+  it.each([
+    ['ssh-ed25519', 'ssh-ed25519', null, generateKeyPairSync('ed25519')], ['ssh-rsa', 'rsa-sha2-256', 'sha256', generateKeyPairSync('rsa', { modulusLength: 2048 })],
+    ['ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp256', 'sha256', generateKeyPairSync('ec', { namedCurve: 'P-256' })],
+    ['ecdsa-sha2-nistp521', 'ecdsa-sha2-nistp521', 'sha512', generateKeyPairSync('ec', { namedCurve: 'P-521' })],
+  ])('signs as %s by %s, encrypted or not', async (type, algorithm, hash, pair) => {
+    const open = pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+    const locked = pair.privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'ö p' }).toString()
+    expect([isEncryptedKey(open), isEncryptedKey(locked)]).toEqual([false, true])
+    const [key, unlocked] = [privateKey(open, { comment: 'id' }), privateKey(locked, { comment: 'id', passphrase: 'ö p' })]
+    expect([key.type, unlocked.type, unlocked.publicBlob]).toEqual([type, type, key.publicBlob])
+    const blob = Buffer.from(await unlocked.sign(data, algorithm))
+    const raw = blob.subarray(8 + blob.readUInt32BE(0))
+    expect(verify(hash, data, pair.publicKey, type.startsWith('ecdsa') ? sigSSHToASN1(raw, algorithm) : raw)).toBe(true)
+  })
+
+  it('is refused with words where the passphrase is wrong, or SSH knows no such key', () => {
+    const { privateKey: rsa } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const locked = rsa.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'right' }).toString()
+    const said = expect.stringMatching(/^id: .*passphrase/) as string
+    expect(() => privateKey(locked, { comment: 'id', passphrase: 'other' })).toThrow(expect.objectContaining({ code: 'key-unreadable', message: said }))
+    expect(() => privateKey(locked, { comment: 'id' })).toThrow(expect.objectContaining({ code: 'key-unreadable', message: said }))
+    const { privateKey: x25519 } = generateKeyPairSync('x25519')
+    const strange = x25519.export({ type: 'pkcs8', format: 'pem' }).toString()
+    expect(() => privateKey(strange, { comment: 'id' })).toThrow(expect.objectContaining({ code: 'key-unreadable', message: 'id: SSH has no keys of type x25519' }))
+    expect(() => privateKey('-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n', { comment: 'id' })).toThrow(expect.objectContaining({ code: 'key-unreadable' }))
   })
 })
