@@ -80,7 +80,11 @@ export async function identitiesFor(
     loadCertificates(config.certificateFiles),
   ])
   const identities = orderIdentities(config, files, certificates, agentKeys)
-  const problems = files.flatMap(({ path, problem }) => (problem === undefined ? [] : [`${path}: ${problem}`]))
+  const problems = files.flatMap(({ path, given, text, problem }) => {
+    if (problem !== undefined) return [`${path}: ${problem}`]
+    if (!given || text !== undefined || identities.some(({ comment }) => comment === path)) return []
+    return [`${path}: only the public key is there, and no agent holds the private one`]
+  })
   return { identities, problems }
 }
 

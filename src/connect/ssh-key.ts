@@ -1,3 +1,5 @@
+import type { RametError } from '../router/errors.ts'
+
 /**
  * A key that can log in: from a file, an agent, or a hop that asks the controller for signatures. Private parts never
  * show through it.
@@ -20,6 +22,9 @@ export interface SshKey {
    */
   readonly local: boolean
 }
+
+/** Why a key cannot be used; an error where that says what its owner can do. */
+export type KeyProblem = string | RametError
 
 /** The algorithms to try with a key, best first. `offered`: what the server said it accepts, if it said anything. */
 export function signatureAlgorithms(type: string, offered: readonly string[] | undefined): string[] {

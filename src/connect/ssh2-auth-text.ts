@@ -1,6 +1,7 @@
 import { printable } from '../base/printable.ts'
-import { RametError } from '../router/errors.ts'
+import { RametError, isRametError } from '../router/errors.ts'
 import type { LoginRules } from './login-rules.ts'
+import type { KeyProblem } from './ssh-key.ts'
 
 /** A key's error, with the target that it was for. */
 export function named({ code, message, hint, cause }: RametError, name: string): RametError {
@@ -14,7 +15,7 @@ export interface LoginFacts {
   /** What the server would go on with; undefined: it has not said. */
   methods: readonly string[] | undefined
   /** Why keys that were meant cannot be used. */
-  problems: readonly string[] | undefined
+  problems: readonly KeyProblem[] | undefined
   /** Somebody can be asked. */
   prompt: boolean
   rules: LoginRules
@@ -31,13 +32,15 @@ export function loginRefused(name: string, user: string, { tried, methods = [], 
   const why = [
     ...(forbidden.length > 0 ? [`the SSH configuration forbids ${forbidden.join(', ')}`] : []),
     ...(silent ? ['the SSH configuration lets nobody be asked (NumberOfPasswordPrompts 0)'] : []),
-    ...problems.map((problem) => printable(problem)),
+    ...problems.map((problem) => printable(typeof problem === 'string' ? problem : problem.message)),
   ].map((text) => `; ${text}`).join('')
   const details = { stage: 'auth', path: [name], outcome: 'not-sent' } as const
   if (tried.length === 0 && people && (!prompt || silent)) {
     return new RametError('prompt-needed', `${name}: a password is wanted for ${user} (the server offers ${offers})${why}`, {
       ...details, hint: silent ? `Give a key or a password. ${CHANGE}` : 'Give a key, a password, or a prompt that can ask for one.' })
   }
+  const [only] = problems
+  if (tried.length === 0 && forbidden.length === 0 && problems.length === 1 && isRametError(only)) return named(only, name)
   const other = methods.filter((method) => method === 'gssapi-with-mic' || method === 'hostbased')
   const change = forbidden.length > 0 ? ` ${CHANGE}` : ''
   return new RametError('auth-failed', `${name}: login as ${user} was refused; tried ${tried.join(', ') || 'nothing'}; `

@@ -2,7 +2,7 @@ import { printable } from '../base/printable.ts'
 import { RametError, isRametError } from '../router/errors.ts'
 import { type LoginMethod, type LoginRules, methodsInOrder } from './login-rules.ts'
 import { loginRefused, named } from './ssh2-auth-text.ts'
-import { type SshKey, signatureAlgorithms } from './ssh-key.ts'
+import { type KeyProblem, type SshKey, signatureAlgorithms } from './ssh-key.ts'
 import { type SshProtocol, dataToSign, sendPublicKey } from './ssh2-protocol.ts'
 import { type Prompt, Secrets } from './ssh2-secrets.ts'
 import { publicKeyRequest } from './userauth.ts'
@@ -16,7 +16,7 @@ export interface AuthOptions {
   prompt?: Prompt | undefined
   rules: LoginRules
   /** Why keys that were meant cannot be used, for the error when nothing logs in. */
-  problems?: readonly string[] | undefined
+  problems?: readonly KeyProblem[] | undefined
 }
 
 export interface AuthOwner {

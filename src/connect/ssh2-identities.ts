@@ -1,7 +1,7 @@
-import { RametError } from '../router/errors.ts'
+import { RametError, isRametError } from '../router/errors.ts'
 import { agentSshKey, SshAgent } from './agent.ts'
 import { type Identity, type IdentityConfig, identitiesFor } from './identities.ts'
-import type { SshKey } from './ssh-key.ts'
+import type { KeyProblem, SshKey } from './ssh-key.ts'
 import { heldKey, isEncryptedKey, lockedKey, privateKey } from './ssh2-key.ts'
 
 export interface LoginKeysOptions extends IdentityConfig {
@@ -19,7 +19,7 @@ export interface LoginKeysOptions extends IdentityConfig {
 export interface LoginKeys {
   keys: SshKey[]
   /** Why keys that were named cannot be used, for the error when none logs in. */
-  problems: string[]
+  problems: KeyProblem[]
   /** Ends the connection to the agent. */
   close(): void
 }
@@ -31,15 +31,20 @@ export async function loginKeys(options: LoginKeysOptions): Promise<LoginKeys> {
   const abort = (): void => agent?.close()
   if (signal.aborted) abort()
   else signal.addEventListener('abort', abort, { once: true })
-  const agentKeys = agent === undefined ? [] : await agent.identities().catch(() => [])
-  const { identities, problems } = await identitiesFor(options, agentKeys)
+  let silent: RametError | undefined
+  const agentKeys = agent === undefined ? [] : await agent.identities().catch((error: RametError) => {
+    silent = error
+    return []
+  })
+  const { identities, problems: ofFiles } = await identitiesFor(options, agentKeys)
+  const problems: KeyProblem[] = silent === undefined ? ofFiles : [silent, ...ofFiles]
   const keys: SshKey[] = []
   for (const identity of identities) {
     try {
       const key = await usable(identity, agent, options)
       if (key !== undefined) keys.push(key)
     } catch (error) {
-      problems.push((error as Error).message)
+      problems.push(isRametError(error) ? error : (error as Error).message)
     }
   }
   const close = (): void => {
@@ -64,14 +69,20 @@ async function usable(identity: Identity, agent: SshAgent | undefined, options: 
 
 async function locked(text: string, path: string, { passphrase, askPassphrase, path: target }: LoginKeysOptions): Promise<SshKey> {
   if (passphrase !== undefined) return privateKey(text, { comment: path, passphrase })
+  const needed = (why: string, cause?: unknown): RametError => new RametError('prompt-needed', `${target.join(' > ')}: the key ${path} needs a passphrase, and ${why}`, {
+    stage: 'auth',
+    path: target,
+    outcome: 'not-sent',
+    cause,
+    hint: 'Give passphrase or prompt, or add the key to an agent.',
+  })
   const ask = async (): Promise<string> => {
-    if (askPassphrase !== undefined) return askPassphrase(path)
-    throw new RametError('prompt-needed', `${target.join(' > ')}: the key ${path} needs a passphrase, and nobody can be asked`, {
-      stage: 'auth',
-      path: target,
-      outcome: 'not-sent',
-      hint: 'Give passphrase or prompt, or add the key to an agent.',
-    })
+    if (askPassphrase === undefined) throw needed('nobody can be asked')
+    try {
+      return await askPassphrase(path)
+    } catch (error) {
+      throw isRametError(error) ? error : needed('the prompt gave no answer', error)
+    }
   }
   // Older formats hide the public part, too: there the passphrase is needed before the key can be offered.
   return lockedKey(text, path, ask) ?? privateKey(text, { comment: path, passphrase: await ask() })

@@ -3,7 +3,7 @@ import type { Stage } from '../router/errors.ts'
 import type { Pipe } from '../router/pipe.ts'
 import type { LoginRules } from './login-rules.ts'
 import type { Turn } from './pace.ts'
-import type { SshKey } from './ssh-key.ts'
+import type { KeyProblem, SshKey } from './ssh-key.ts'
 import type { HostAuthority, HostKeyVerifier } from './ssh2-host-key.ts'
 import type { SshAlgorithms } from './ssh2-protocol.ts'
 import type { Prompt } from './ssh2-secrets.ts'
@@ -23,7 +23,7 @@ export interface Ssh2Options {
   /** Which methods may log in. Default: all that ssh2 knows. */
   rules?: LoginRules | undefined
   /** Why keys that were meant cannot be used, for the error when nothing logs in. */
-  keyProblems?: readonly string[] | undefined
+  keyProblems?: readonly KeyProblem[] | undefined
   /** Asked once per connection, when the server has proven the key; only the literal true accepts. */
   verifyHostKey?: HostKeyVerifier | undefined
   /** Decides in place of a verifier, and may take its time: on a hop the controller does. */

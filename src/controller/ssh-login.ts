@@ -2,7 +2,7 @@ import { deferred } from '../base/deferred.ts'
 import { hostKeyPolicy } from '../connect/host-key-policy.ts'
 import { KnownHosts } from '../connect/known-hosts.ts'
 import type { LoginRules } from '../connect/login-rules.ts'
-import type { SshKey } from '../connect/ssh-key.ts'
+import type { KeyProblem, SshKey } from '../connect/ssh-key.ts'
 import type { SshConfig } from '../connect/ssh-config.ts'
 import { RametError } from '../router/errors.ts'
 import type { ConnectOptions, HostKey, Prompt } from './api.ts'
@@ -24,7 +24,7 @@ export interface SshLogin {
   /** In the order in which they are tried. */
   keys: readonly SshKey[]
   /** Why keys that were named cannot be used, for the error when none logs in. */
-  problems: readonly string[]
+  problems: readonly KeyProblem[]
   password: string | undefined
   prompt: Prompt | undefined
   /** What the configuration says of login methods. */
@@ -63,7 +63,7 @@ export async function sshLogin(config: SshConfig, options: ConnectOptions, conte
       askPassphrase: prompt === undefined ? undefined : (file) => prompt({ kind: 'passphrase', path: [...context.path], text: `Passphrase for ${file}: ` }),
     }),
   ])
-  for (const problem of login.problems) context.book.write('debug', { context: context.path.join(' > ') }, problem)
+  for (const problem of login.problems) context.book.write('debug', { context: context.path.join(' > ') }, typeof problem === 'string' ? problem : problem.message)
   const { hostName: host, port, user, hostKeyAlias: alias } = config
   return {
     host,

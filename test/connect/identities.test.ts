@@ -118,6 +118,12 @@ describe.skipIf(!hasProgram('ssh-keygen'))('key files', () => {
     ])
   })
 
+  test('a public key that was named and whose other half nobody holds is told with words', async () => {
+    const config: IdentityConfig = { identityFiles: [`${plain.path}.pub`], identityFilesGiven: true, certificateFiles: [], identitiesOnly: true, pubkeyAcceptedAlgorithms: undefined }
+    expect((await identitiesFor(config, [])).problems).toEqual([`${plain.path}.pub: only the public key is there, and no agent holds the private one`])
+    expect((await identitiesFor(config, [{ blob: plain.blob, type: 'ssh-ed25519', comment: 'held' }])).problems).toEqual([])
+  })
+
   test('a private key that others may read is not used, and it says why', async () => {
     copyFileSync(plain.path, dir.file('exposed'))
     chmodSync(dir.file('exposed'), 0o644)

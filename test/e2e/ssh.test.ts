@@ -167,6 +167,35 @@ describe.skipIf(!haveSshd)('SSH as people have it', () => {
       expect(await works(targetOf(server), { ...options, identityFile: [locked, server.keyFile] })).toBe('ssh2')
     })
 
+    test('a key that cannot be opened is what the error is about: no passphrase, a wrong one, a prompt without an answer, in any form of key', async () => {
+      const openssh = makeKey(dir, 'form', 'rsa', 'open sesame')
+      const pem = makeKey(dir, 'form-pem', 'rsa')
+      execFileSync('ssh-keygen', ['-q', '-p', '-m', 'PEM', '-N', 'open sesame', '-f', pem])
+      const pkcs8 = makeKey(dir, 'form-pkcs8', 'rsa')
+      execFileSync('ssh-keygen', ['-q', '-p', '-m', 'PKCS8', '-N', 'open sesame', '-f', pkcs8])
+      const before = readFileSync(join(server.dir, 'authorized_keys'), 'utf8')
+      writeFileSync(join(server.dir, 'authorized_keys'), before + [openssh, pem, pkcs8].map((file) => readFileSync(`${file}.pub`, 'utf8')).join(''))
+      for (const identityFile of [openssh, pem, pkcs8]) {
+        const options = { ...loginTo(server), identityFile }
+        expect(await works(targetOf(server), { ...options, passphrase: 'open sesame' })).toBe('ssh2')
+        const error = async (more: ConnectOptions): Promise<unknown> => {
+          const { code, stage, hint, message } = await failure(ramet.connect(targetOf(server), { ...options, ...more }))
+          return { code, stage, passphrase: hint.includes('passphrase'), named: message.includes(identityFile) }
+        }
+        const told = { stage: 'auth', passphrase: true, named: true }
+        expect(await error({})).toEqual({ code: 'prompt-needed', ...told })
+        expect(await error({ prompt: () => Promise.reject(new Error('no terminal')) })).toEqual({ code: 'prompt-needed', ...told })
+        expect(await error({ passphrase: 'wrong' })).toEqual({ code: 'key-unreadable', ...told })
+        expect(await error({ prompt: async () => 'wrong' })).toEqual({ code: 'key-unreadable', ...told })
+      }
+    }, 40_000)
+
+    test('where no key is left the error names the agent that did not answer', async () => {
+      const sshConfig = config('Host web', '  HostName 127.0.0.1', ...login().filter((line) => !line.includes('IdentityFile')), `  IdentityFile ${join(dir, 'none')}`, `  IdentityAgent ${join(dir, 'nothing')}`)
+      const error = await failure(ramet.connect('web', { sshConfig }))
+      expect(error).toMatchObject({ code: 'auth-failed', stage: 'auth', message: expect.stringMatching(/ssh-agent at \S+nothing cannot be reached.*none: there is no such file/) as string })
+    })
+
     test('a prompt may take longer than the time for connecting', async () => {
       const locked = join(dir, 'locked')
       const slow = async (): Promise<string> => {
