@@ -6,12 +6,12 @@ type Send = (graph: CodeGraph, name: string, args: readonly unknown[], resolve: 
 
 /**
  * A module as the controller sees it: every property is a function that calls the remote one. The module's files are read
- * with the first call; later calls through the same object use what was read then, and leave in the tick they are made in.
+ * with the first call, and again after one that could not be read; later calls through the same object use what was read then,
+ * and leave in the tick they are made in.
  */
 export function remoteModule<M>(load: () => Promise<CodeGraph>, send: Send): RemoteModule<M> {
   let graph: CodeGraph | undefined
-  let loading: Promise<CodeGraph> | undefined
-  const waiting: ((graph: CodeGraph) => void)[] = []
+  let waiting: { use: (graph: CodeGraph) => void; reject: (error: Error) => void }[] = []
 
   const whenLoaded = (use: (graph: CodeGraph) => void, reject: (error: Error) => void): void => {
     if (graph !== undefined) {
@@ -19,13 +19,26 @@ export function remoteModule<M>(load: () => Promise<CodeGraph>, send: Send): Rem
       return
     }
     // Calls made in order start in order, also those made while the files are read.
-    waiting.push(use)
-    loading ??= load().then((loaded) => {
+    waiting.push({ use, reject })
+    if (waiting.length > 1) return
+    load().then((loaded) => {
       graph = loaded
-      for (const next of waiting.splice(0)) next(loaded)
-      return loaded
+      for (const next of settled()) {
+        try {
+          next.use(loaded)
+        } catch (error) {
+          next.reject(error as Error)
+        }
+      }
+    }, (error: Error) => {
+      // The next call reads the file again: by then it may have been put right.
+      for (const next of settled()) next.reject(error)
     })
-    loading.catch(reject)
+  }
+  const settled = (): typeof waiting => {
+    const all = waiting
+    waiting = []
+    return all
   }
 
   const methods = new Map<string, (...args: unknown[]) => unknown>()

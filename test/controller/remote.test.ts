@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest'
+import { inlineGraph } from '../../src/controller/code-graph.ts'
+import { remoteModule } from '../../src/controller/remote.ts'
+
+test('a module whose file was wrong is read again by the next call, and nothing is sent of the calls that failed', async () => {
+  let broken = true
+  let loads = 0
+  const sent: unknown[] = []
+  const graph = inlineGraph('module.exports={}', 'f')
+  const module = remoteModule<{ f(x: number): string }>(async () => {
+    loads += 1
+    if (broken) throw new Error('does not compile')
+    return graph
+  }, (_graph, name, args, resolve) => {
+    sent.push([name, args])
+    resolve('well')
+  })
+  const outcomes = await Promise.allSettled([module.f(1), module.f(2), module.files()])
+  expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
+  expect(loads).toBe(1)
+  broken = false
+  expect(await Promise.all([module.f(3), module.f(4)])).toEqual(['well', 'well'])
+  expect(sent).toEqual([['f', [3]], ['f', [4]]])
+  expect(await module.files()).toEqual([])
+  expect(loads).toBe(2)
+})
+
+test('a call that cannot be sent costs none of those that were made while the file was read', async () => {
+  const graph = inlineGraph('module.exports={}', 'f')
+  const module = remoteModule<{ f(x: number): string }>(async () => graph, (_graph, _name, [x], resolve) => {
+    if (x === 1) throw new Error('cannot be sent')
+    resolve(`sent ${String(x)}`)
+  })
+  expect(await Promise.allSettled([module.f(1), module.f(2)])).toMatchObject([{ status: 'rejected', reason: { message: 'cannot be sent' } }, { value: 'sent 2' }])
+})
