@@ -1,17 +1,23 @@
 import { RametError, type ErrorCode, type Stage } from '../router/errors.ts'
 import type { ProcessEnd } from './transport.ts'
 
-/** What ssh's own failure was, by its messages; undefined where the code is the command's. */
-export function failureOf(name: string, end: ProcessEnd, stderr: string): RametError | undefined {
+/**
+ * What ssh's own failure was, by its messages; undefined where the code is the command's. `withheld`: the caller gave a password,
+ * a passphrase or a prompt, which do not reach ssh.
+ */
+export function failureOf(name: string, end: ProcessEnd, stderr: string, withheld = false): RametError | undefined {
   if (end.exitCode !== 255 && end.signal === null) return undefined
   const lines = stderr.replace(/\r/g, '').split('\n').map((line) => line.replace(/[\x00-\x1f\x7f-\xff]/g, '?').trim()).filter((line) => line !== '')
-  const [, code, stage, hint] = FAILURES.find(([pattern]) => pattern.test(stderr))
+  const [, code, stage, usual] = FAILURES.find(([pattern]) => pattern.test(stderr))
     ?? [/^/, 'ssh-failed', 'ssh', 'Try the same with ssh itself, with -v.']
+  const hint = withheld && code === 'auth-failed' ? WITHHELD : usual
   // Which line of which file is in the way, and what the server showed.
   const telling = code.startsWith('host-key') ? lines.filter((line) => /^Offending |SHA256:/.test(line)) : []
   const said = [...telling, ...lines.filter((line) => !telling.includes(line)).slice(-3)].join(' / ') || (end.signal === null ? 'it said nothing' : `ended by ${end.signal}`)
   return new RametError(code, `${name}: ssh failed: ${said.slice(0, 600)}`, { stage, path: [name], outcome: stage === 'ssh' ? 'unknown' : 'not-sent', hint })
 }
+
+const WITHHELD = "ssh is given no password or passphrase, and asks nobody: take transport 'ssh2', or add the key to an agent. Else check the user name and its authorized_keys."
 
 const FAILURES: [RegExp, ErrorCode, Stage, string][] = [
   [/could not resolve hostname|name or service not known/i, 'resolve-failed', 'resolve', 'Check the spelling, DNS, and HostName in the SSH configuration.'],

@@ -32,6 +32,8 @@ export interface OpensshOptions {
   hostKeys?: 'enforce' | 'accept' | 'ignore' | undefined
   /** True: ssh may ask at the terminal. Default: it asks nobody (BatchMode). */
   interactive?: boolean | undefined
+  /** True: there is a password, a passphrase or a prompt, which ssh is not given. For the words of an error. */
+  withheld?: boolean | undefined
   /** True: short processes will follow one another, so the shared connection has to outlive the one that made it. */
   commands?: boolean | undefined
   /** Milliseconds until the first process must be known to run. Default 30,000; 0: none. */
@@ -129,7 +131,7 @@ class OpensshConnection implements Connection {
     const first = this.state === 'new'
     const own = this.privateArgs()
     const started = new SpawnedProcess([this.options.program ?? 'ssh', ...this.args(), ...own, '--', this.options.host, command], {
-      name: this.name, env: this.options.env, failure: (end, stderr) => this.failed ?? failureOf(this.name, end, this.said(own, stderr)),
+      name: this.name, env: this.options.env, failure: (end, stderr) => this.failed ?? failureOf(this.name, end, this.said(own, stderr), this.options.withheld),
     })
     if (own.includes('ControlMaster=yes')) this.master = started
     this.processes.add(started, started.exited)
@@ -210,7 +212,7 @@ class OpensshConnection implements Connection {
     void first.spoke.promise.then(async () => {
       if (this.state !== 'connecting') return
       const ended = first.state === 'running' ? undefined : await first.exited
-      const error = ended === undefined || first.bytesIn > 0 ? undefined : first.failed ?? failureOf(this.name, ended, said())
+      const error = ended === undefined || first.bytesIn > 0 ? undefined : first.failed ?? failureOf(this.name, ended, said(), this.options.withheld)
       if (error !== undefined) return this.giveUp(error)
       this.stopWaiting()
       this.state = 'open'

@@ -63,5 +63,6 @@ async function openssh(address: SshAddress, options: ConnectOptions, context: Re
   }
   const { clock, signal, name } = context
   const commands = options.runtime === 'raw'
-  return connectOpenssh({ commands, host: address.host, port: address.port, user: address.user, name, configFile: sshConfig, identityFile, knownHosts, hostKeys, jump: jump === undefined ? undefined : jumpArgument(jump), timeout: 0, signal, clock })
+  const withheld = options.password !== undefined || options.passphrase !== undefined || options.prompt !== undefined
+  return connectOpenssh({ commands, withheld, host: address.host, port: address.port, user: address.user, name, configFile: sshConfig, identityFile, knownHosts, hostKeys, jump: jump === undefined ? undefined : jumpArgument(jump), timeout: 0, signal, clock })
 }

@@ -190,6 +190,16 @@ describe.skipIf(!haveSshd)('SSH as people have it', () => {
       }
     }, 40_000)
 
+    test('a passphrase or a prompt does not reach the system\'s ssh, and the error says so', async () => {
+      const locked = makeKey(dir, 'not-for-ssh', 'ed25519', 'open sesame')
+      const hint = async (more: ConnectOptions): Promise<boolean> => {
+        const error = await failure(ramet.connect(targetOf(server), { ...loginTo(server), identityFile: locked, transport: 'openssh', ...more }))
+        expect(error).toMatchObject({ code: 'auth-failed', stage: 'auth' })
+        return error.hint.includes("no password or passphrase, and asks nobody: take transport 'ssh2'")
+      }
+      expect([await hint({}), await hint({ passphrase: 'open sesame' }), await hint({ password: 'x' }), await hint({ prompt: async () => 'open sesame' })]).toEqual([false, true, true, true])
+    })
+
     test('where no key is left the error names the agent that did not answer', async () => {
       const sshConfig = config('Host web', '  HostName 127.0.0.1', ...login().filter((line) => !line.includes('IdentityFile')), `  IdentityFile ${join(dir, 'none')}`, `  IdentityAgent ${join(dir, 'nothing')}`)
       const error = await failure(ramet.connect('web', { sshConfig }))
