@@ -123,7 +123,8 @@ export function typed(alias: string, options: Options, mentioned: ReadonlySet<st
     ciphers: algorithms('ciphers'),
     macs: algorithms('macs'),
     needsOpenSsh: [
-      ...OPENSSH_ONLY.filter((keyword) => given(keyword) !== undefined && flag(keyword, false)),
+      // A ProxyCommand of "false" is a command: whoever writes it wants no connection at all.
+      ...OPENSSH_ONLY.filter((keyword) => (keyword === 'proxyusefdpass' ? flag(keyword, false) : given(keyword) !== undefined)),
       // A name of this machine, which would have to be looked up first.
       ...(bindAddress !== undefined && isIP(bindAddress) === 0 ? ['bindaddress'] : []),
       // Beside other methods they are only wishes: GSSAPI is switched on for every host of a Debian.

@@ -161,6 +161,11 @@ describe('what decides on time and logins', () => {
     expect([rules, needsOpenSsh]).toEqual([login, []])
   })
 
+  test.each([['ProxyCommand false', ['proxycommand']], ['ProxyCommand no', ['proxycommand']], ['RevokedHostKeys no', ['revokedhostkeys']], ['ProxyCommand none', []], ['ProxyUseFdpass no', []], ['ProxyUseFdpass yes', ['proxyusefdpass']]])(
+    'a command or a file is meant whatever its name: %s', async (line, needed) => {
+      expect((await read(line)).needsOpenSsh).toEqual(needed)
+    })
+
   test('GSSAPI and host-based logins ask for the system\'s ssh only where nothing else is left to try', async () => {
     const off = 'PasswordAuthentication no\nKbdInteractiveAuthentication no\n'
     const needs = async (text: string): Promise<readonly string[]> => (await read(text)).needsOpenSsh
