@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { secret, type ConnectOptions, type Controller, type HostKey, type PromptRequest } from '../../src/controller/index.ts'
 import { childrenOf, expectHelpful, failure, leakCheck, loginTo, quietController, targetOf } from '../helpers/e2e-lab.ts'
 import { startRounds } from '../helpers/e2e-rounds.ts'
-import { haveDropbear, haveSshd, makeKey, startDropbear, startSshd, type TestServer } from '../helpers/sshd.ts'
+import { freePort, haveDropbear, haveSshd, makeKey, startDropbear, startSshd, type TestServer } from '../helpers/sshd.ts'
 import { startTcp } from '../helpers/tcp.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -189,6 +189,18 @@ describe.skipIf(!haveSshd)('SSH as people have it', () => {
         expect(await error({ prompt: async () => 'wrong' })).toEqual({ code: 'key-unreadable', ...told })
       }
     }, 40_000)
+
+    test('a command that needs no interpreter names the stage at which the system\'s ssh failed, too', async () => {
+      const options: ConnectOptions = { ...loginTo(server), transport: 'openssh', runtime: 'raw' }
+      const at = async (target: string, more: ConnectOptions = {}): Promise<unknown[]> => {
+        const { code, stage, outcome } = await failure(ramet.connect(target, { ...options, ...more }).exec('true'))
+        return [code, stage, outcome]
+      }
+      expect(await at(`${server.user}@127.0.0.1:${await freePort()}`)).toEqual(['connect-refused', 'tcp', 'not-sent'])
+      expect(await at('nohost.invalid')).toEqual(['resolve-failed', 'resolve', 'not-sent'])
+      expect(await at(targetOf(server), { knownHosts: join(dir, 'knows-nobody') })).toEqual(['host-key-unknown', 'host-key', 'not-sent'])
+      expect(await at(targetOf(server), { identityFile: makeKey(dir, 'unknown-there') })).toEqual(['auth-failed', 'auth', 'not-sent'])
+    })
 
     test('a passphrase or a prompt does not reach the system\'s ssh, and the error says so', async () => {
       const locked = makeKey(dir, 'not-for-ssh', 'ed25519', 'open sesame')
