@@ -1,20 +1,27 @@
 import { RametError, type ErrorCode, type Stage } from '../router/errors.ts'
 import type { ProcessEnd } from './transport.ts'
 
+export interface Said {
+  text: string
+  /** It came from the machine, whose shell may say what it likes: ssh itself has said nothing. */
+  byShell: boolean
+}
+
 /**
  * What ssh's own failure was, by its messages; undefined where the code is the command's. `withheld`: the caller gave a password,
  * a passphrase or a prompt, which do not reach ssh.
  */
-export function failureOf(name: string, end: ProcessEnd, stderr: string, withheld = false): RametError | undefined {
+export function failureOf(name: string, end: ProcessEnd, said: string | Said, withheld = false): RametError | undefined {
+  const { text: stderr, byShell } = typeof said === 'string' ? { text: said, byShell: false } : said
   if (end.exitCode !== 255 && end.signal === null) return undefined
   const lines = stderr.replace(/\r/g, '').split('\n').map((line) => line.replace(/[\x00-\x1f\x7f-\xff]/g, '?').trim()).filter((line) => line !== '')
-  const [, code, stage, usual] = FAILURES.find(([pattern]) => pattern.test(stderr))
+  const [, code, stage, usual] = FAILURES.find(([pattern]) => !byShell && pattern.test(stderr))
     ?? [/^/, 'ssh-failed', 'ssh', 'Try the same with ssh itself, with -v.']
   const hint = withheld && code === 'auth-failed' ? WITHHELD : usual
   // Which line of which file is in the way, and what the server showed.
   const telling = code.startsWith('host-key') ? lines.filter((line) => /^Offending |SHA256:/.test(line)) : []
-  const said = [...telling, ...lines.filter((line) => !telling.includes(line)).slice(-3)].join(' / ') || (end.signal === null ? 'it said nothing' : `ended by ${end.signal}`)
-  return new RametError(code, `${name}: ssh failed: ${said.slice(0, 600)}`, { stage, path: [name], outcome: stage === 'ssh' ? 'unknown' : 'not-sent', hint })
+  const words = [...telling, ...lines.filter((line) => !telling.includes(line)).slice(-3)].join(' / ') || (end.signal === null ? 'it said nothing' : `ended by ${end.signal}`)
+  return new RametError(code, `${name}: ssh failed: ${words.slice(0, 600)}`, { stage, path: [name], outcome: stage === 'ssh' ? 'unknown' : 'not-sent', hint })
 }
 
 const WITHHELD = "ssh is given no password or passphrase, and asks nobody: take transport 'ssh2', or add the key to an agent. Else check the user name and its authorized_keys."

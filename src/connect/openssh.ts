@@ -7,7 +7,7 @@ import { deferred } from '../base/deferred.ts'
 import { withinTime } from '../base/within-time.ts'
 import { RametError, type Stage } from '../router/errors.ts'
 import { failedProcess } from './failed-process.ts'
-import { failureOf } from './openssh-failure.ts'
+import { type Said, failureOf } from './openssh-failure.ts'
 import { ProcessSet } from './process-set.ts'
 import { keepDirectory, ramDirectory, removeDirectory } from './ram-directory.ts'
 import { SpawnedProcess } from './spawn.ts'
@@ -198,7 +198,7 @@ class OpensshConnection implements Connection {
     return this.processes.stats()
   }
 
-  private awaitFirst(first: SpawnedProcess, said: () => string): void {
+  private awaitFirst(first: SpawnedProcess, said: () => Said): void {
     this.state = 'connecting'
     const { signal, timeout = 30_000 } = this.options
     if (signal?.aborted) return void process.nextTick(this.onAbort)
@@ -286,13 +286,14 @@ class OpensshConnection implements Connection {
   }
 
   /** What ssh said while it made the connection for a process, or else what came on stderr. */
-  private said(args: readonly string[], stderr: string): string {
+  private said(args: readonly string[], stderr: string): Said {
     const file = args[0] === '-E' ? args[1] : undefined
-    if (file === undefined) return stderr
     try {
-      return readFileSync(file, 'latin1').slice(-4096) || stderr
+      const text = file === undefined ? '' : readFileSync(file, 'latin1').slice(-4096)
+      // Where ssh has a file for its own words and it is empty, what came on stderr was the machine's.
+      return text === '' ? { text: stderr, byShell: file !== undefined } : { text, byShell: false }
     } catch {
-      return stderr
+      return { text: stderr, byShell: false }
     }
   }
 }

@@ -202,6 +202,15 @@ describe.skipIf(!haveSshd)('SSH as people have it', () => {
       expect(await at(targetOf(server), { identityFile: makeKey(dir, 'unknown-there') })).toEqual(['auth-failed', 'auth', 'not-sent'])
     })
 
+    test('what a login shell says is not taken for words of ssh', async () => {
+      const liar = file('#!/bin/sh\necho Permission denied >&2\nexit 255\n')
+      chmodSync(liar, 0o755)
+      await using other = await startSshd({ config: [`ForceCommand ${liar}`] })
+      const options: ConnectOptions = { ...loginTo(other), transport: 'openssh' }
+      expect(await failure(ramet.connect(targetOf(other), { ...options, runtime: 'raw' }).exec('true'))).toMatchObject({ code: 'launch-failed', stage: 'launch' })
+      expect(await failure(ramet.connect(targetOf(other), { ...options, runtime: 'node' }))).toMatchObject({ code: 'ssh-failed', stage: 'ssh' })
+    })
+
     test('a passphrase or a prompt does not reach the system\'s ssh, and the error says so', async () => {
       const locked = makeKey(dir, 'not-for-ssh', 'ed25519', 'open sesame')
       const hint = async (more: ConnectOptions): Promise<boolean> => {
