@@ -15,7 +15,7 @@ export interface LinkOwner {
   /** The link is gone; called once. */
   lost(link: Link, cause: RametError): void
   /** A missed PING, or the first sign of life after one. */
-  responsive?(link: Link, responsive: boolean): void
+  responsive(link: Link, responsive: boolean): void
   /** The queue passed its limit; `frame` and all others of its channel have been dropped from it. */
   overflow(link: Link, frame: Frame): void
 }
@@ -69,7 +69,7 @@ export class Link {
   private writing = false
   /** What waits leaves, and then our end of the pipe ends. */
   private readonly queue = new SendQueue()
-  private cancelTimer: (() => void) | undefined
+  private cancelTimer = (): void => {}
   private heard = false
   private missed = 0
   private readonly deliver: (frame: Frame) => void
@@ -104,10 +104,10 @@ export class Link {
     })
   }
 
-  /** Starts to look after the link: a PING after each silent interval (ms), the end after `count` unanswered ones. */
+  /** Starts to look after the link: a PING after each interval (ms) in which it was silent or we were, the end after `count` unanswered ones. */
   watch(keepalive: { interval: number; count: number }): void {
-    this.cancelTimer?.()
-    if (this.state === 'open') this.tick(keepalive)
+    this.cancelTimer()
+    this.tick(keepalive)
   }
 
   /** Bytes that wait because the pipe takes no more. */
@@ -177,7 +177,7 @@ export class Link {
     if (!this.responsive) {
       this.responsive = true
       this.missed = 0
-      this.owner.responsive?.(this, true)
+      this.owner.responsive(this, true)
     }
     try {
       this.reader.push(bytes, this.deliver)
@@ -220,39 +220,35 @@ export class Link {
 
   /**
    * Liveness counts ticks, not time: after a laptop's sleep or a blocked event loop only one tick is due, and one that comes
-   * late says nothing about the neighbour.
+   * late says nothing about the neighbour. Who has said nothing in an interval says something, however much it hears: to the
+   * neighbour, whose PING stands behind all that it sends, nothing else would show that we are there.
    */
   private tick(keepalive: { interval: number; count: number }): void {
-    const due = this.clock.now() + keepalive.interval
-    this.cancelTimer = this.clock.after(keepalive.interval, () => {
+    if (this.state === 'closed') return
+    const { interval, count } = keepalive
+    const from = this.clock.now()
+    const { framesOut } = this
+    this.heard = false
+    // A timer comes before what has arrived is read, which a process that is busy had no time for.
+    this.cancelTimer = this.clock.after(interval, () => setImmediate(() => {
+      if (this.state === 'closed') return
       if (this.heard) {
         this.missed = 0
-      } else if (this.clock.now() - due > keepalive.interval / 2) {
-        // This process itself stood still: what came meanwhile is read after this.
-        this.ping()
-      } else {
-        this.missed++
-        if (this.missed > keepalive.count) {
-          const seconds = (keepalive.interval * keepalive.count) / 1000
-          this.die(
-            new RametError('link-lost', `${this.path.join(' > ')} has not answered for ${seconds} s`, {
-              path: this.path,
-              outcome: 'unknown',
-              hint: 'The machine or the network between is down; connect again when it is back.',
-            }),
-          )
-          return
-        }
+      } else if (this.clock.now() - from <= 1.5 * interval) {
         // The first silent interval only shows that nobody had anything to say; from then on a PING is unanswered.
-        if (this.missed > 1 && this.responsive) {
+        if (++this.missed > count) {
+          const text = `${this.path.join(' > ')} has not answered for ${(interval * count) / 1000} s`
+          const hint = 'The machine or the network between is down; connect again when it is back.'
+          this.die(new RametError('link-lost', text, { path: this.path, outcome: 'unknown', hint }))
+        } else if (this.responsive && this.missed > 1) {
           this.responsive = false
-          this.owner.responsive?.(this, false)
+          this.owner.responsive(this, false)
         }
-        this.ping()
       }
-      this.heard = false
+      // Not heard, and no miss: this process itself stood still, and what came meanwhile is read after this.
+      if (!this.heard || this.framesOut === framesOut) this.ping()
       this.tick(keepalive)
-    })
+    }))
   }
 
   private append(type: FrameType, flags: number, window: number, dst: number, src: number, channel: number, payload: Uint8Array): void {
@@ -298,7 +294,7 @@ export class Link {
   private die(cause: RametError): void {
     if (this.state === 'closed') return
     this.state = 'closed'
-    this.cancelTimer?.()
+    this.cancelTimer()
     this.slab = NO_BYTES
     this.pipe.close()
     // Whoever waits is told while it can be seen what never left.

@@ -60,7 +60,8 @@ export class MemoryPipe implements Pipe {
 
   close(): void {
     this.cut()
-    this.other.cut()
+    // A network that takes nothing more says nothing of it either.
+    if (!this.held) this.other.cut()
   }
 
   /** Breaks this end, as a lost connection does. */

@@ -56,7 +56,7 @@ describe('a link over whatever pipe', () => {
     fc.assert(fc.property(fc.array(step, { minLength: 20, maxLength: 80, size: 'max' }), (steps) => {
       const pipe = new WaywardPipe()
       const ticks: (() => void)[] = []
-      const owner = { received() {}, lost() {}, overflow() {} }
+      const owner = { received() {}, lost() {}, overflow() {}, responsive() {} }
       const link = new Link(pipe, owner, { clock: new TestClock(), path: ['web1'], schedule: (flush) => void ticks.push(flush) })
       link.open()
       const sent = new Map<string, Uint8Array[]>()
