@@ -27,7 +27,7 @@ const behind = 'a target behind a connected hop'
 
 const lines: readonly Line[] = [
   { what: 'connect until the first function has answered', row: 'connect-first-call', ours: worker, beside: [['mitogen', 'Mitogen '], ['ssh host true', '`ssh host true` ']] },
-  { what: 'the same at 50 ms round trip', row: 'rtt50-connect-openssh', ours: worker, beside: [['ssh host true', '`ssh host true` ']] },
+  { what: 'the same at 50 ms round trip, without the TCP handshake', row: 'rtt50-connect-openssh', ours: worker, beside: [['ssh host true', '`ssh host true` ']] },
   { what: 'warm call, in the Worker', row: 'warm', ours: worker, beside: mitogen },
   { what: "warm call, `isolate: 'none'`", row: 'warm', ours: inline, beside: [['mitogen', 'Mitogen '], ['raw echo', 'a bare echo ']] },
   { what: 'pipelined calls per second, inline', row: 'pipelined', ours: inline, beside: mitogen },
