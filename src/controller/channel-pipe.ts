@@ -106,20 +106,14 @@ export class ChannelPipe implements Pipe {
       this.state = 'open'
       this.became.resolve()
     } else if (this.state === 'open') {
-      const own = this.unwrap(bytes)
-      if (own === undefined) {
-        this.channel?.consumed(credit)
-        return
-      }
-      this.bytesIn += own.length
-      this.held.push({ bytes: own, credit })
+      this.held.push({ bytes, credit })
       this.deliver()
     }
   }
 
   // What a message looks like; processes have more to say than sockets.
 
-  /** The pipe's own bytes of a message; undefined when it holds something else. */
+  /** The pipe's own bytes of a message that is delivered now; undefined when it holds something else. */
   protected unwrap(message: Uint8Array): Uint8Array | undefined {
     return message
   }
@@ -191,7 +185,10 @@ export class ChannelPipe implements Pipe {
       const item = this.held.shift()
       if (item === undefined) break
       this.channel?.consumed(item.credit)
-      this.sink.data(item.bytes)
+      const own = this.unwrap(item.bytes)
+      if (own === undefined) continue
+      this.bytesIn += own.length
+      this.sink.data(own)
     }
     this.delivering = false
     if (this.state !== 'over' || this.held.length > 0 || this.told) return
