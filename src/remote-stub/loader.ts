@@ -16,12 +16,17 @@ interface NodeModule {
 }
 type NodeModuleClass = new (id: string) => NodeModule
 
+/** `text`: held from when a call of it was made until it has run, which may be much later (import() in a function). The cache is bounded. */
+interface Held extends Offer {
+  text?: Uint8Array | undefined
+}
+
 /**
  * Modules in RAM. An instance belongs to a module number: unchanged modules keep their instance, and with it their
  * state, for as long as the thread lives; two instances of one number never exist in a thread.
  */
 export class Loader {
-  private readonly offers = new Map<number, Offer>()
+  private readonly offers = new Map<number, Held>()
   private readonly instances = new Map<number, NodeModule>()
   private readonly texts: CodeCache
   private readonly own: Record<string, unknown>
@@ -75,8 +80,8 @@ export class Loader {
     const running = this.instances.get(number)
     if (running !== undefined) return running.exports
     const offer = this.offers.get(number)
-    const text = offer === undefined ? undefined : this.texts.get(offer.hash)
-    if (offer === undefined || text === undefined) throw new RametError('module-not-found', `module ${number} is not here`)
+    const text = offer?.text
+    if (!offer || !text) throw new RametError('module-not-found', `module ${number} is not here`)
     const filename = `ramet:/${offer.hash.slice(0, 12)}/${offer.name}`
     const module = new (Module as unknown as NodeModuleClass)(filename)
     const imports = new Map(offer.imports)
@@ -93,6 +98,7 @@ export class Loader {
       throw error
     }
     module.loaded = true
+    offer.text = undefined
     return module.exports
   }
 
@@ -126,7 +132,8 @@ export class Loader {
     seen.add(number)
     const offer = this.offers.get(number)
     if (offer === undefined) return false
-    if (!this.texts.has(offer.hash)) missing.push(offer.hash)
+    offer.text = offer.text || this.texts.get(offer.hash)
+    if (!offer.text) missing.push(offer.hash)
     return offer.imports.every(([, imported]) => this.known(imported, seen, missing))
   }
 }

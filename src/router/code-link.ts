@@ -87,12 +87,13 @@ export function encodeNeed(hashes: readonly string[]): Uint8Array {
   return encode(hashes.map(fromHex))
 }
 
+/** Each hash once, however often it stands there: modules may share a text, and one that came twice would be one that nobody announced. */
 export function decodeNeed(bytes: Uint8Array): string[] {
   const content = decode(bytes)
   if (!Array.isArray(content) || !content.every((hash) => hash instanceof Uint8Array && hash.length === 32)) {
     throw new RametError('protocol-error', 'a NEED was malformed')
   }
-  return content.map((hash) => toHex(hash as Uint8Array))
+  return [...new Set(content.map((hash) => toHex(hash as Uint8Array)))]
 }
 
 /** What the neighbour on a link has been sent, and the parts of what it is sending us. */

@@ -206,3 +206,37 @@ describe('the Worker', () => {
     expect(pair.needed.length).toBeGreaterThan(asked)
   })
 })
+
+describe('of code that the context has let go of', () => {
+  const pad = `//${'/'.repeat(90)}`
+  beforeEach(async () => {
+    await pair.close()
+    pair = new StubPair({ codeLimit: 100 })
+  })
+  const othersCome = async (user: boolean): Promise<void> => {
+    const { entry } = pair.module(`exports.f = () => 1 ${pad}`, { user })
+    expect(await pair.call(entry, 'f', [], { user })).toBe(1)
+  }
+
+  test('a text that two modules share is asked for, and comes, once', async () => {
+    const text = 'exports.value = 1'
+    const [a, b] = [pair.module(text, { user: false }).entry, pair.module(text, { user: false }).entry]
+    const { entry } = pair.module("exports.sum = () => require('./a').value + require('./b').value", { user: false, imports: [['./a', a], ['./b', b]] })
+    await othersCome(false)
+    const sent = pair.code.modulesSent
+    expect(await pair.call(entry, 'sum', [], { user: false })).toBe(2)
+    // What comes twice is taken for code that was altered: the stub would end.
+    expect(pair.code.modulesSent - sent).toBe(2)
+    pair.clock.advance(GRACE)
+    await settle()
+    expect(pair.exits).toEqual([])
+  })
+
+  test.each([['Worker', true], ['main thread', false]])('what a function of the %s imports later on is there when it does', async (_, user) => {
+    const { entry: late } = pair.module("exports.value = 'late'", { user })
+    const { entry } = pair.module("exports.run = (now) => (now ? require('./late').value : 'not yet')", { user, imports: [['./late', late]] })
+    expect(await pair.call(entry, 'run', [false], { user })).toBe('not yet')
+    await othersCome(user)
+    expect(await pair.call(entry, 'run', [true], { user })).toBe('late')
+  })
+})
