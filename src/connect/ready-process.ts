@@ -116,12 +116,13 @@ export class ReadyProcess implements RemoteProcess, Pipe {
 
   pause(): void {
     this.paused = true
-    if (this.state === 'ready') this.inner.pause()
+    if (this.state !== 'starting') this.inner.pause()
   }
 
   resume(): void {
     this.paused = false
-    if (this.state === 'ready' && this.sink !== undefined) this.inner.resume()
+    // Stdout may have ended: stderr goes on.
+    if (this.state !== 'starting' && this.sink !== undefined) this.inner.resume()
   }
 
   end(): void {
