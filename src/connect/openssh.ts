@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, unlink } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../base/clock.ts'
@@ -137,6 +137,8 @@ class OpensshConnection implements Connection {
     this.processes.add(started, started.exited)
     void started.exited.then(() => {
       if (this.master === started) this.master = undefined
+      // Whoever wants to know what ssh said reads it now; a connection may outlast thousands of commands.
+      if (own[0] === '-E') setImmediate(() => unlink(own[1] as string, () => {}))
     })
     if (first) this.awaitFirst(started, () => this.said(own, started.tail))
     return started

@@ -1,7 +1,7 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { RametError } from '../../src/router/errors.ts'
 import { failureOf } from '../../src/connect/openssh-failure.ts'
 import { type OpensshOptions, connectOpenssh } from '../../src/connect/openssh.ts'
@@ -81,6 +81,27 @@ describe.skipIf(!haveSshd)('openssh with a real sshd (left out where there is no
     expect(await third.exited).toEqual({ exitCode: 8, signal: null })
     expect(logins()).toBe(before + 1)
     await connection.close()
+  })
+
+  it('keeps no file of a process that has ended, however many there were', async () => {
+    const before = process.env['XDG_RUNTIME_DIR']
+    const runtime = mkdtempSync(join(tmpdir(), 'ramet-runtime-'))
+    process.env['XDG_RUNTIME_DIR'] = runtime
+    try {
+      const connection = connectOpenssh(options({ commands: true }))
+      await connection.ready
+      const logs = (): string[] => readdirSync(runtime, { recursive: true }).map(String).filter((file) => /log\d+$/.test(file))
+      const started = Array.from({ length: 5 }, () => connection.open('echo one of many'))
+      for (const each of started) new Collector(each)
+      expect(await Promise.all(started.map(({ exited }) => exited))).toEqual(started.map(() => ({ exitCode: 0, signal: null })))
+      await vi.waitFor(() => expect(logs()).toEqual([]))
+      await connection.close()
+      expect(readdirSync(runtime)).toEqual([])
+    } finally {
+      if (before === undefined) delete process.env['XDG_RUNTIME_DIR']
+      else process.env['XDG_RUNTIME_DIR'] = before
+      rmSync(runtime, { recursive: true })
+    }
   })
 
   it('is ready when the command has ended without a word, with the code that is the command\'s', async () => {
