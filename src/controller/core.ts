@@ -119,7 +119,7 @@ export class ContextCore implements StemOwner, ParentCore {
     this.used = this.home.clock.now()
     if (options.isolate === 'process' && this.processes !== undefined) return this.processes.call(graph, name, args, options, outcome)
     const user = options.isolate !== 'none'
-    if (!user && this.children.size > 0) throw this.error('not-allowed', 'leads to other contexts, which code on its main thread could hold up', "Leave isolate: 'none' to contexts that no other is reached through.")
+    if (!user && (this.connection?.dial === undefined ? this.children.all : this.children.size) > 0) throw this.error('not-allowed', 'leads to other contexts, which code on its main thread could hold up', "Leave isolate: 'none' to contexts that no other is reached through.")
     const together = options.together === true ? this.home.together : undefined
     const entry = this.shipment.ship(this.stem?.code, graph, user, together)
     const { timeout, signal } = options

@@ -444,6 +444,13 @@ describe.skipIf(!haveSshd)('jump: TCP through machines that are not trusted', ()
       })).toBe(0)
     })
 
+    test('over its own SSH connection code on its main thread holds nobody up', async () => {
+      const bastion = await ramet.connect(targetOf(web), login())
+      const target = await ramet.connect(targetOf(web), login({ jump: bastion, fresh: true }))
+      expect(await bastion.with({ isolate: 'none' }).call(() => 1)).toBe(1)
+      await works(target)
+    })
+
     test('work can be asked for while it is still connecting', async () => {
       const bastion = ramet.connect(targetOf(gate), login({ runtime: 'raw' }))
       const target = ramet.connect(targetOf(web), login({ jump: bastion }))
@@ -461,7 +468,10 @@ describe.skipIf(!haveSshd)('jump: TCP through machines that are not trusted', ()
       expect(error).toMatchObject({ code: 'connect-refused', stage: 'tcp', outcome: 'not-sent', path: [`x@127.0.0.1:${port}`] })
       expect(error.message).toBe(`x@127.0.0.1:${port}: jump host ${hop.path.join(' > ')}: nothing listens at 127.0.0.1 port ${port}`)
       expect(await failure(ramet.connect('no-such-host.invalid', login({ jump: hop })))).toMatchObject({ code: 'resolve-failed' })
+      // What computes on that thread would hold up every byte of the target's.
+      expect(await failure(hop.with({ isolate: 'none' }).call(() => 1))).toMatchObject({ code: 'not-allowed', outcome: 'not-sent', path: hop.path })
       await target.close()
+      expect(await hop.with({ isolate: 'none' }).call(() => 1)).toBe(1)
     }, 30_000)
 
     test('much at once, each way, and every byte in its place', async () => {
