@@ -33,7 +33,8 @@ const LITTLE = 16 * 1024
 
 /** A context below a hop, held by a channel to that hop for as long as it lives. */
 export class FarStem implements Stem, ChannelHandler {
-  state: 'waiting' | 'opening' | 'open' | 'closed' = 'waiting'
+  /** failed: the hop has lost it, and has not said yet that nothing of it is left there. */
+  state: 'waiting' | 'opening' | 'open' | 'failed' | 'closed' = 'waiting'
   stage: Stage = 'resolve'
   readonly code: CodeLink
   private readonly home: CoreHome
@@ -45,6 +46,7 @@ export class FarStem implements Stem, ChannelHandler {
   private channel: Channel | undefined
   private way: HopWay | undefined
   private failure: RametError | undefined
+  private telling = false
   private readonly answers: HopAnswers
   private carried: HopStats = [null, 0, 0, 0, 0, 0, 0, 0]
   private nextPing = 0
@@ -107,6 +109,7 @@ export class FarStem implements Stem, ChannelHandler {
   }
 
   drop(cause: RametError): void {
+    if (this.telling) return
     this.channel?.reset('cancelled')
     this.over(cause)
   }
@@ -143,9 +146,22 @@ export class FarStem implements Stem, ChannelHandler {
     else if (kind === HOP_UP.RESPONSIVE && typeof first === 'boolean') this.owner.responsive(first)
     else if (kind === HOP_UP.STATS && isStats(first)) this.carried = first
     else if (kind === HOP_UP.PONG && typeof first === 'number' && this.pings.has(first) && isStats(second)) this.pong(first, second)
-    else if (kind === HOP_UP.FAILED) this.failure = hopFailure(first, this.options.path)
+    else if (kind === HOP_UP.FAILED) this.failed(hopFailure(first, this.options.path))
     else return false
     return true
+  }
+
+  /** Who waits for it hears so now: a process that cannot be signalled may keep the hop for seconds until nothing of it is left. */
+  private failed(cause: RametError): void {
+    this.failure = cause
+    if (this.state !== 'open') return
+    this.state = 'failed'
+    this.unanswered(cause)
+    const cancel = this.home.clock.after(2 * GOODBYE, () => this.drop(cause))
+    void this.gone.then(cancel)
+    this.telling = true
+    this.owner.lost(cause)
+    this.telling = false
   }
 
   end(bytes: Uint8Array): void {
@@ -192,12 +208,16 @@ export class FarStem implements Stem, ChannelHandler {
     this.state = 'closed'
     this.channel = undefined
     this.answers.close()
-    for (const { reject } of this.pings.values()) reject(cause)
-    this.pings.clear()
+    this.unanswered(cause)
     // Hops on the way forget it, and the last one ends it if that has not happened.
     this.route.link.sendNeighbour(TYPE.ROUTE, encode([this.options.id, 0]))
     this.over_.resolve()
     this.owner.lost(cause)
+  }
+
+  private unanswered(cause: RametError): void {
+    for (const { reject } of this.pings.values()) reject(cause)
+    this.pings.clear()
   }
 
   private error(code: RametError['code'], text: string, cause?: unknown): RametError {

@@ -3,7 +3,7 @@ import { type ConnectOptions, type Context, Controller, type PromptRequest, secr
 import { type Accounts, makeAccounts, noAccounts, noDoas, publiclySeen } from '../helpers/accounts.ts'
 import { childrenOf, expectHelpful, failure, leakCheck, loginTo, records } from '../helpers/e2e-lab.ts'
 import { haveSshd, startSshd, type TestServer } from '../helpers/sshd.ts'
-import { pidOf, soon } from '../helpers/tree-lab.ts'
+import { alive, pidOf, soon } from '../helpers/tree-lab.ts'
 
 /** Real accounts, and hops that a real sshd lets in as each of them: what asks there is no root and can signal nobody else. */
 const missing = noAccounts ?? (haveSshd ? undefined : 'there is no sshd')
@@ -168,5 +168,23 @@ function behindHops(methods: readonly string[]): void {
     process.kill(pidOf(hop), 'SIGKILL')
     for (const error of [await spinning, await command]) expect(error).toMatchObject({ code: 'link-lost', outcome: 'unknown', path: context.path })
     await soon(() => expect(accounts.processes('target')).toEqual([]))
+  }, 30_000)
+
+  test.each(works)('%s by %s: one that stands still is lost at its limit, though the hop cannot end it, and another takes its place', async (method, short, whose) => {
+    const hop = await hopAs(short)
+    const target = `${method}:${accounts.name('target')}`
+    const options = { keepalive: { interval: 100, count: 3 }, ...(whose === 'nobody' ? {} : { password: accounts.password(whose) }) }
+    const context = await hop.connect(target, options)
+    const command = failure(context.exec('sleep 305'))
+    await context.exec('true')
+    const frozen = [pidOf(context), ...childrenOf(pidOf(hop)).map((line) => Number.parseInt(line))]
+    try {
+      process.kill(pidOf(context), 'SIGSTOP')
+      expect(await command).toMatchObject({ code: 'link-lost', outcome: 'unknown', path: context.path })
+      expect([context.state, alive(pidOf(context))]).toEqual(['lost', true])
+      await expectTarget(await hop.connect(target, options))
+    } finally {
+      for (const pid of frozen) if (alive(pid)) process.kill(pid, 'SIGCONT')
+    }
   }, 30_000)
 }

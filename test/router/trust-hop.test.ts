@@ -112,6 +112,24 @@ describe('what a hop reports', () => {
     expect(error).toMatchObject({ code: 'link-lost', outcome: 'unknown', path: ['evil', 'docker:leaf'] })
   })
 
+  it('of a context that it has lost is heard at once, though the hop may never say that nothing of it is left', async () => {
+    says.hello()
+    const context = await tree.soon(leaf)
+    const call = failure(context.with({ isolate: 'none' }).call(() => 1))
+    await tree.settle()
+    says.up(HOP_UP.FAILED, ['link-lost', 'it has not answered for 60 s', null, 'unknown', 'Connect again.'])
+    await tree.settle()
+    expect(tree.state(context)).toBe('lost')
+    expect(await call).toEqual({ code: 'link-lost', path: ['evil', 'docker:leaf'], outcome: 'unknown' })
+    // Another may take its place meanwhile.
+    const next = hop.connect('docker:leaf')
+    next.catch(() => {})
+    await tree.settle()
+    expect(tree.controller.stats().links.map(({ state }) => state)).toEqual(['connected', 'connected', 'lost', 'connecting'])
+    await tree.pass(10_000)
+    expect(tree.controller.stats().links.map(({ state }) => state)).toEqual(['connected', 'connected', 'connecting'])
+  })
+
   it('in the words of a RESET is shown without its control characters in the log', async () => {
     says.hello()
     await tree.soon(leaf)
