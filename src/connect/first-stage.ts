@@ -11,8 +11,8 @@ function firstStage(size: number): string {
     `var v=process.version,f=require("fs"),n=${size},b=Buffer.alloc(n),o=0,k;`,
     `if(parseInt(v.slice(1))<${MIN_NODE}){console.error("ramet: "+process.execPath+" is "+v);process.exit(${EXIT.OLD_NODE})}`,
     // A non-blocking descriptor says EAGAIN; 5 ms later there may be more.
-    `for(;o<n;o+=k){try{k=f.readSync(3,b,o,n-o)}catch(e){if(e.code=="EAGAIN"){k=0;Atomics.wait(new Int32Array(new SharedArrayBuffer(4)),0,0,5);continue}throw e}`,
-    `if(k<1)process.exit(${EXIT.EOF})}`,
+    `for(;o<n;o+=k)try{k=f.readSync(3,b,o,n-o);if(k<1)process.exit(${EXIT.EOF})}` +
+      `catch(e){if(e.code=="EAGAIN")k=0,Atomics.wait(new Int32Array(new SharedArrayBuffer(4)),0,0,5);else throw e}`,
     // Compiled as a module with a name: import() works in it, and stacks can be read.
     `var m=new module.constructor("ramet");m.stub=b;m.paths=[];m._compile(require("zlib").brotliDecompressSync(b)+"","ramet:/stub.js")`,
   ].join('')
@@ -20,7 +20,7 @@ function firstStage(size: number): string {
 
 /** Finds a Node that a non-login shell has no PATH to: version managers keep theirs under the home directory. */
 const FIND_NODE = [
-  'n=$(command -v node 2>/dev/null)||n=$(command -v nodejs 2>/dev/null)',
+  'n=$(command -v node)||n=$(command -v nodejs)',
   // A shim starts a shell of its own for each run, and may ask which version is meant.
   'case "$n" in */shims/*|*/.volta/*|"")n=;for p in /snap ~/.local ~/n ~/.local/share/mise/installs/node/* ~/.asdf/installs/nodejs/* ' +
     '~/.volta/tools/image/node/* ~/.local/share/fnm/node-versions/*/installation ~/.nvm/versions/node/* /opt/node* /usr/local /usr;' +
@@ -54,7 +54,7 @@ export function launchLine({ version, owner = controllerName(), stubSize, nonce,
     `: ${title}`,
     words.length === 0 ? FIND_NODE : FIND_GIVEN,
     // Agents and debuggers in NODE_OPTIONS are meant for other programs; the stub hands both on to its children.
-    'export RAMET_NODE_OPTIONS="$NODE_OPTIONS" RAMET_NODE_V8_COVERAGE="$NODE_V8_COVERAGE";unset NODE_OPTIONS NODE_V8_COVERAGE',
+    'export R_NODE_OPTIONS="$NODE_OPTIONS" R_NODE_V8_COVERAGE="$NODE_V8_COVERAGE";unset NODE_OPTIONS NODE_V8_COVERAGE',
     `exec ${words.length === 0 ? '"$n" ' : ''}"$@" 3<&0 4>&1 </dev/null >&2`,
   ].join(';')
   const half = nonce.length / 2

@@ -50,7 +50,7 @@ function die(): void {
 }
 
 function restore(name: string): void {
-  const kept = `RAMET_${name}`
+  const kept = `R_${name}`
   if (process.env[kept] !== undefined && process.env[kept] !== '') process.env[name] = process.env[kept]
   delete process.env[kept]
 }
