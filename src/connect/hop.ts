@@ -145,4 +145,6 @@ export const PROCESS_DOWN = {
   EOF: 1,
   /** The signal's name, or nothing: as firmly as can be. */
   KILL: 2,
+  /** Digits: the process, or with a minus the group, that the hop ends when nobody above is left to do it; 0: none any more. */
+  ENTRUST: 3,
 } as const

@@ -3,10 +3,10 @@ import type { Clock } from '../base/clock.ts'
 import { PIPE_LOW_WATER } from '../router/pipe.ts'
 import { RametError, isRametError } from '../router/errors.ts'
 import type { ErrorCode, ErrorDetails } from '../router/errors.ts'
-import { SPAWN_FAILURE, refusal } from './command.ts'
+import { refusal } from './command.ts'
 import type { CommandEnd, CommandRequest, RunningCommand } from './command.ts'
 import { LoginNoise, MarkScanner, NOISE_MAX } from './raw-frames.ts'
-import { RAW_LINE, badName, parseEnd, rawPreamble, signalText, terminateText } from './raw-script.ts'
+import { RAW_LINE, badName, parseEnd, rawPreamble, signalText, startFailure, terminateText } from './raw-script.ts'
 import type { ProcessEnd, RemoteProcess } from './transport.ts'
 
 /** Bytes of output that nobody has consumed: above the first the channel is not read, below the second it is again. */
@@ -213,7 +213,7 @@ export class RawCommand implements RunningCommand {
       this.marked[stream] = true
       this.group = rest !== 'plain'
     } else if (text.startsWith('P') && stream === 'stderr') this.led(Number(rest))
-    else if (text.startsWith('F') && stream === 'stderr') this.failed ??= this.failure(rest)
+    else if (text.startsWith('F') && stream === 'stderr') this.failed ??= startFailure(this.request, rest)
     else if (text.startsWith('E')) {
       this.over[stream] = true
       if (stream === 'stderr') this.report = parseEnd(rest, this.sent)
@@ -226,17 +226,9 @@ export class RawCommand implements RunningCommand {
     this.leader = pid
     this.state = 'running'
     this.startedAt = this.around.clock.now()
+    this.process?.entrust?.(this.group ? -pid : pid)
     this.pidKnown.resolve(pid)
     for (const action of this.early.splice(0)) action()
-  }
-
-  private failure(text: string): string {
-    const { command, cwd } = this.request
-    const [what, status] = text.split(' ')
-    const program = typeof command === 'string' ? '/bin/sh' : command[0] ?? ''
-    if (what === 'c') return SPAWN_FAILURE.cwd(cwd ?? '')
-    if (what === 'n') return 'its environment cannot be set: the shell of the target holds one of the variables fast'
-    return status === '126' ? SPAWN_FAILURE.denied(program) : SPAWN_FAILURE.program(program)
   }
 
   private settle(): void {
@@ -308,6 +300,7 @@ export class RawCommand implements RunningCommand {
     this.stopTimer?.()
     this.held = []
     this.early = []
+    if (this.leader !== undefined) this.process?.entrust?.(0)
     this.process?.pipe.end()
     // What background jobs print from here on is read and dropped.
     this.process?.pipe.resume()

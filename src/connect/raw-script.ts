@@ -93,6 +93,15 @@ export function parseEnd(text: string, sent: ReadonlySet<string>): { exitCode: n
   return name !== undefined && status > 128 && told ? { exitCode: null, signal: name } : { exitCode: status, signal: null }
 }
 
+/** What stands in frame F, in words. */
+export function startFailure({ command, cwd }: CommandRequest, text: string): string {
+  const [what, status] = text.split(' ')
+  const program = typeof command === 'string' ? '/bin/sh' : command[0] ?? ''
+  if (what === 'c') return SPAWN_FAILURE.cwd(cwd ?? '')
+  if (what === 'n') return 'its environment cannot be set: the shell of the target holds one of the variables fast'
+  return status === '126' ? SPAWN_FAILURE.denied(program) : SPAWN_FAILURE.program(program)
+}
+
 /** A shell can only assign to some names. */
 export function badName(request: CommandRequest): string | undefined {
   const name = Object.keys(request.env ?? {}).find((key) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key))

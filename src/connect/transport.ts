@@ -18,6 +18,11 @@ export interface RemoteProcess {
   readonly exited: Promise<ProcessEnd>
   /** Ends the process as firmly as the transport can (signal, then closing its channel). Harmless when repeated. */
   kill(signal?: string): void
+  /**
+   * Where a machine of ours stands between: the process there, or with a minus the process group, that this machine ends (TERM, then
+   * KILL) should it lose us before the process behind this has ended. 0: none any more.
+   */
+  entrust?(who: number): void
 }
 
 /**

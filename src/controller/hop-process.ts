@@ -37,6 +37,10 @@ export class HopProcess extends ChannelPipe implements RemoteProcess {
     if (signal === undefined) this.close()
   }
 
+  entrust(who: number): void {
+    this.tell(PROCESS_DOWN.ENTRUST, new TextEncoder().encode(String(who)))
+  }
+
   protected override unwrap(message: Uint8Array): Uint8Array | undefined {
     const bytes = message.subarray(1)
     if (message[0] === PROCESS_UP.STDOUT) return bytes

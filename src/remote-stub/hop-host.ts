@@ -19,10 +19,10 @@ export interface Below {
   responsive(link: Link, responsive: boolean): void
   /** Texts have come in. */
   arrived(): void
-  /** Called when the stub ends, which then waits for nothing but its commands: for what has to be gone, and at once. */
+  /** Called when the stub ends, once its commands have: for what has to be gone, and at once. */
   readonly atEnd: Set<() => void>
-  /** The stub ends. */
-  close(): void
+  /** The stub ends, and waits for what this returns: commands that nobody else is left to end. Never rejects. */
+  close(): Promise<void>
 }
 
 /** Modules as they are sent, by their hashes in this order. */

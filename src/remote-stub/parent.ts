@@ -76,10 +76,10 @@ export class Parent implements Below, ChildHome {
   }
 
   /** Everything below hears that it is over. It would by the end of its input, too, but we may have commands to wait for. */
-  close(): void {
-    for (const raw of this.raws.values()) raw.close()
-    for (const remove of this.atEnd) remove()
+  async close(): Promise<void> {
     for (const child of this.children.values()) child.leave()
+    await Promise.all(Array.from(this.raws.values(), (raw) => raw.close()))
+    for (const remove of this.atEnd) remove()
   }
 
   pack(hashes: readonly string[], again: boolean): Uint8Array {
@@ -176,7 +176,7 @@ export function openWith(channel: ServiceChannel, host: HopHost, request: HopReq
 /** The same for a target that is to have no interpreter: processes are started on it with start(). */
 export function openRawWith(channel: ServiceChannel, host: HopHost, request: HopRequest, connect: Connect): void {
   const { raws } = parentOf(host)
-  raws.set(request.id, new RawChild(channel, request, connect, () => raws.delete(request.id)))
+  raws.set(request.id, new RawChild(channel, request, connect, host.clock, () => raws.delete(request.id)))
 }
 
 /** Runs a command line on a target without an interpreter. */

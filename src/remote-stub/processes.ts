@@ -22,7 +22,7 @@ export class Processes implements ProcessTable {
   }
 
   /** TERM to every group, KILL after `grace` ms to what is left; `done` when all are gone. */
-  end(clock: Clock, grace: number, done: () => void): void {
+  end(clock: Clock, grace: number, done: () => unknown): void {
     if (this.state !== 'open') return
     this.state = 'ending'
     this.signal('SIGTERM')

@@ -141,8 +141,11 @@ export class Stub implements RouterOwner, HopHost {
     if (this.state === 'ending') return
     this.state = 'ending'
     this.worker?.close()
-    this.below?.close()
-    this.processes.end(this.clock, GRACE, () => this.options.exit(code))
+    const below = this.below?.close()
+    this.processes.end(this.clock, GRACE, async () => {
+      await below
+      this.options.exit(code)
+    })
   }
 
   private greet(content: unknown): void {

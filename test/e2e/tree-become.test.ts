@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type ConnectOptions, type Context, Controller, type PromptRequest, secret } from '../../src/controller/index.ts'
 import { type Accounts, makeAccounts, noAccounts, noDoas, publiclySeen } from '../helpers/accounts.ts'
@@ -128,6 +129,21 @@ function behindHops(methods: readonly string[]): void {
     expect(results.map(({ stdout }) => stdout)).toEqual([1, 2, 3].map((number) => `${accounts.name('target')}\n${number}\n`))
     expect(asked).toBe(whose === 'nobody' ? 0 : 1)
     expect(publiclySeen(password)).toEqual([])
+  }, 30_000)
+
+  test.each(works)('%s by %s: a command without an interpreter ends with the connection of its hop, which may not signal it', async (method, short, whose) => {
+    const hop = await hopAs('root', short)
+    const context = await hop.connect(`${method}:${accounts.name('target')}`, { runtime: 'raw', ...(whose === 'nobody' ? {} : { password: accounts.password(whose) }) })
+    const stubborn = context.spawn('trap "" TERM HUP INT; while :; do sleep 1; done')
+    const command = failure(stubborn.exited)
+    await stubborn.pid
+    // Answered by the hop, which knows by then what it is to end.
+    await context.exec('true')
+    const session = Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pidOf(hop)}/status`, 'utf8'))?.[1])
+    expect(session).toBeGreaterThan(1)
+    process.kill(session, 'SIGKILL')
+    expect(await command).toMatchObject({ code: 'link-lost', outcome: 'unknown', path: context.path })
+    await soon(() => expect(accounts.processes('target')).toEqual([]))
   }, 30_000)
 
   test.each(fails)('%s by %s with the password of %s, two hops away, fails with %s; nothing is left running', async (method, short, whose, code, said) => {

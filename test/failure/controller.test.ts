@@ -107,3 +107,50 @@ describe('kill -9 of a controller', () => {
     rmSync(dir, { recursive: true })
   }, 30_000)
 })
+
+describe('kill -9 of a controller ends commands without an interpreter behind a hop, which neither read nor write', () => {
+  const ways = {
+    'the hop\'s own account': () => [['local:', {}], ['local:', {}]],
+    ...(isRoot ? Object.fromEntries(['sudo:root', 'su:root'].map((target) => [target, () => [['local:', {}], [target, {}]]])) : {}),
+    ...(haveSshd ? {
+      ssh: () => [['local:', {}], [machines?.at(1), machines?.login]],
+      'the hop\'s ssh': () => [['local:', {}], [machines?.at(1), { ...machines?.login, transport: 'openssh', agent: true, hostKeys: 'ignore' }]],
+      'two hops and ssh': () => [['local:', {}], [machines?.at(1), machines?.login], [machines?.at(2), machines?.login]],
+    } : {}),
+  }
+
+  test.each(Object.entries(ways))('%s', async (_name, of) => {
+    const running = processes.start(`
+      const controller = new ramet.Controller({ logger: quiet })
+      let context
+      for (const [i, [target, options]] of args.levels.entries()) {
+        const last = i === args.levels.length - 1
+        context = await controller.connect(target, { ...options, ...(last ? { runtime: 'raw' } : {}), ...(context === undefined ? {} : { via: context }) })
+      }
+      const stubborn = context.spawn('trap "" TERM HUP INT; while :; do sleep 1; done')
+      const family = context.spawn('sleep 300 & echo $!; exec >&- 2>&-; sleep 301 & wait')
+      const child = await new Promise((resolve) => family.stdout.once('data', (text) => resolve(String(text).trim())))
+      // A job that an ended command has left in its group holds the process's channel, and is nobody's to end.
+      const { stdout } = await context.exec('sleep 302 & echo $!')
+      say('ready', await stubborn.pid, await family.pid, child, stdout.trim())
+    `, { levels: of() })
+    const pids = (await running.said('ready')).split(' ').map(Number)
+    const stays = pids.pop() as number
+    expect(pids.filter((pid) => !alive(pid))).toEqual([])
+    running.child.kill('SIGKILL')
+    await running.ended
+    try {
+      await expectGone(pids)
+      expect(alive(stays)).toBe(true)
+    } finally {
+      for (const pid of [...pids, stays]) {
+        try {
+          process.kill(pid, 'SIGKILL')
+        } catch {
+          // It has ended.
+        }
+      }
+    }
+    await soon(() => expect(processesOf(processes.home)).toEqual([]))
+  }, 30_000)
+})
