@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { connectLocal } from '../../src/connect/local.ts'
 import { RawLane } from '../../src/connect/raw.ts'
@@ -148,6 +148,21 @@ describe('what login scripts do', () => {
 })
 
 describe('the lane', () => {
+  test('a command that is ended has ended when no more than uncollected orphans are left of it', async () => {
+    const { lane } = laneOver(connectLocal({ name: 'there' }))
+    // A parent in a session of its own that never collects what it left in the command's group.
+    const command = lane.start({ command: 'sh -c "sleep 60 & exec setsid sleep 61" >/dev/null 2>&1 & echo $!; wait' })
+    const parent = Number(await new Promise<string>((resolve) => { command.onOutput = (_stream, bytes) => resolve(Buffer.from(bytes).toString()) }))
+    try {
+      await vi.waitFor(() => expect(readFileSync(`/proc/${parent}/cmdline`, 'latin1')).toBe('sleep\x0061\0'), { timeout: 10_000, interval: 20 })
+      // Long after this test would have failed.
+      command.terminate(600_000)
+      expect(await command.ended).toMatchObject({ exitCode: null, signal: 'SIGTERM' })
+    } finally {
+      process.kill(parent, 'SIGKILL')
+    }
+  }, 20_000)
+
   test('values of env, cwd and the command stand in no argument list of ours', async () => {
     const { exec } = laneOver(changed((line) => line))
     const result = await exec('for p in $$ $(cut -d" " -f4 /proc/$$/stat); do tr "\\0" " " < /proc/$p/cmdline; echo; done; tr "\\0" "\\n" < /proc/$PPID/environ', { env: { SECRET_A: 'zq81xv' } })
