@@ -2,9 +2,11 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { pino } from 'pino'
+import { Controller, type RametError } from '../../src/controller/index.ts'
 import { controllerProcesses, type ControllerProcesses, processesOf } from '../helpers/controller-process.ts'
 import { haveSshd } from '../helpers/sshd.ts'
-import { alive, expectGone, type Machines, soon, startMachines } from '../helpers/tree-lab.ts'
+import { alive, expectGone, type Machines, pidOf, soon, startMachines } from '../helpers/tree-lab.ts'
 
 /*
  * A controller with a tree of three levels and more is killed while code of every context spins and commands ignore TERM: within
@@ -154,3 +156,24 @@ describe('kill -9 of a controller ends commands without an interpreter behind a 
     await soon(() => expect(processesOf(processes.home)).toEqual([]))
   }, 30_000)
 })
+
+test.skipIf(!haveSshd)(`a hop that froze and was lost ends commands without an interpreter once it goes on${haveSshd ? '' : ' (left out: there is no sshd)'}`, async () => {
+  await using ramet = new Controller({ logger: pino({ level: 'silent' }) })
+  const hop = await ramet.connect(machines?.at(1) ?? '', { ...machines?.login, keepalive: { interval: 100, count: 3 } })
+  const contexts = await Promise.all([
+    hop.connect(machines?.at(2) ?? '', { ...machines?.login, runtime: 'raw' }),
+    ...['local:', sudo].map((target) => hop.connect(target, { runtime: 'raw', fresh: true })),
+  ])
+  const commands = contexts.map((context) => context.spawn('sleep 303 & wait'))
+  const ends = commands.map(({ exited }) => exited.then(() => 'ended', (error: RametError) => error.code))
+  const pids = await Promise.all(commands.map(({ pid }) => pid))
+  await Promise.all(contexts.map((context) => context.exec('true')))
+  process.kill(pidOf(hop), 'SIGSTOP')
+  try {
+    expect(await Promise.all(ends)).toEqual(pids.map(() => 'link-lost'))
+    expect(pids.filter((pid) => !alive(pid))).toEqual([])
+  } finally {
+    process.kill(pidOf(hop), 'SIGCONT')
+  }
+  await expectGone([...pids, pidOf(hop)])
+}, 30_000)
