@@ -33,6 +33,12 @@ export interface RunningCommand {
   endStdin(): void
   /** Signals the command's process group. */
   signal(name: string): void
+  /**
+   * Nobody wants what it prints on this stream any more. A channel to a stub closes the stream at the target: whoever prints there
+   * gets SIGPIPE or EPIPE. A plain channel can only end both streams at once: what comes is dropped, and the first of it sends
+   * SIGPIPE to the whole group; a command that ignores the signal prints on across the wire until it ends.
+   */
+  closeOutput(stream: 'stdout' | 'stderr'): void
   /** TERM to the group, `grace` ms later KILL. Resolves `ended` as soon as the command is gone. */
   terminate(grace: number): void
   /** Rejects with the RametError that `ended` rejects with when the command could not be started. */
@@ -47,8 +53,8 @@ export interface CommandLane {
 
 /** Messages on an exec channel: one tag byte, then the bytes. Used by modules/exec and by the controller's side of it. */
 export const EXEC_TAG = {
-  // towards the target; stdin without a byte is its end of file
-  stdin: 0, signal: 1, terminate: 2,
+  // towards the target; stdin without a byte is its end of file; close is followed by the tag of the stream that nobody reads
+  stdin: 0, signal: 1, terminate: 2, close: 3,
   // towards the controller
   stdout: 1, stderr: 2, started: 3,
 } as const

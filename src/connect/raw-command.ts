@@ -6,7 +6,7 @@ import type { ErrorCode, ErrorDetails } from '../router/errors.ts'
 import { refusal } from './command.ts'
 import type { CommandEnd, CommandRequest, RunningCommand } from './command.ts'
 import { LoginNoise, MarkScanner, NOISE_MAX } from './raw-frames.ts'
-import { RAW_LINE, badName, parseEnd, rawPreamble, signalText, startFailure, terminateText } from './raw-script.ts'
+import { RAW_LINE, badName, parseEnd, parseFailure, rawPreamble, signalText, terminateText } from './raw-script.ts'
 import type { ProcessEnd, RemoteProcess } from './transport.ts'
 
 /** Bytes of output that nobody has consumed: above the first the channel is not read, below the second it is again. */
@@ -50,6 +50,7 @@ export class RawCommand implements RunningCommand {
   private readonly noise = new LoginNoise()
   private report: { exitCode: number | null; signal: string | null } | undefined
   private failed: string | undefined
+  private readonly unwanted = new Set<string>()
   private refusal: RametError | undefined
   private unconsumed = 0
   private held: Uint8Array[] = []
@@ -150,6 +151,10 @@ export class RawCommand implements RunningCommand {
     })
   }
 
+  closeOutput(stream: 'stdout' | 'stderr'): void {
+    this.unwanted.add(stream)
+  }
+
   /** Ends it for whoever closes the lane: its caller hears of that, whatever the command says last. */
   close(error: RametError, grace: number): void {
     this.closedBy = error
@@ -191,6 +196,7 @@ export class RawCommand implements RunningCommand {
   private bytes(stream: 'stdout' | 'stderr', bytes: Buffer): void {
     if (this.over[stream] || this.state === 'ended') return
     if (!this.marked[stream]) return this.noisy(bytes)
+    if (this.unwanted.delete(stream)) this.signal('SIGPIPE')
     this.unconsumed += bytes.length
     if (this.unconsumed > PAUSE_AT) this.process?.pipe.pause()
     if (this.onOutput === undefined) this.consumed(bytes.length)
@@ -213,7 +219,7 @@ export class RawCommand implements RunningCommand {
       this.marked[stream] = true
       this.group = rest !== 'plain'
     } else if (text.startsWith('P') && stream === 'stderr') this.led(Number(rest))
-    else if (text.startsWith('F') && stream === 'stderr') this.failed ??= startFailure(this.request, rest)
+    else if (text.startsWith('F') && stream === 'stderr') this.failed ??= parseFailure(rest, this.request)
     else if (text.startsWith('E')) {
       this.over[stream] = true
       if (stream === 'stderr') this.report = parseEnd(rest, this.sent)

@@ -93,8 +93,8 @@ export function parseEnd(text: string, sent: ReadonlySet<string>): { exitCode: n
   return name !== undefined && status > 128 && told ? { exitCode: null, signal: name } : { exitCode: status, signal: null }
 }
 
-/** What stands in frame F, in words. */
-export function startFailure({ command, cwd }: CommandRequest, text: string): string {
+/** Reads what stands behind the F of a frame: why the command could not be started, in words. */
+export function parseFailure(text: string, { command, cwd }: CommandRequest): string {
   const [what, status] = text.split(' ')
   const program = typeof command === 'string' ? '/bin/sh' : command[0] ?? ''
   if (what === 'c') return SPAWN_FAILURE.cwd(cwd ?? '')

@@ -172,7 +172,13 @@ export interface SpawnOptions {
 
 /** A command under way. The target sends on only what is read here. When it is lost the streams end with the error that `exited` rejects with. */
 export interface RemoteChild {
+  /** Destroyed, it ends like any other: the command reads end of file. */
   readonly stdin: Writable
+  /**
+   * Destroyed (`for await … break` does so too), it is closed at the target, as `stderr` is, each by itself: a command that prints on
+   * gets SIGPIPE, or EPIPE where it ignores the signal. On a target without Node the first that it prints from then on, or that
+   * was on its way, sends SIGPIPE to its whole process group; where it ignores that, its output goes on crossing the wire, to be dropped.
+   */
   readonly stdout: Readable
   readonly stderr: Readable
   /** On the target. Rejects with 'spawn-failed' when there never was one. */

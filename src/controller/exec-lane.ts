@@ -79,6 +79,10 @@ class ChannelCommand implements RunningCommand, ChannelHandler {
     this.send(EXEC_TAG.signal, new TextEncoder().encode(name))
   }
 
+  closeOutput(stream: 'stdout' | 'stderr'): void {
+    this.send(EXEC_TAG.close, Uint8Array.of(EXEC_TAG[stream]))
+  }
+
   terminate(grace: number): void {
     const bytes = new Uint8Array(4)
     new DataView(bytes.buffer).setUint32(0, grace, true)

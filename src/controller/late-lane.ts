@@ -62,6 +62,10 @@ class LateCommand implements RunningCommand {
     this.order((command) => command.signal(name))
   }
 
+  closeOutput(stream: 'stdout' | 'stderr'): void {
+    this.order((command) => command.closeOutput(stream))
+  }
+
   terminate(grace: number): void {
     if (this.command !== undefined) return this.command.terminate(grace)
     this.fail(new RametError('cancelled', `${this.path.join(' > ')}: the command was given up before it had begun`, {

@@ -12,8 +12,8 @@ import type { CommandContext } from './exec.ts'
  */
 export function spawnCommand(lane: CommandLane, command: string | string[], options: SpawnOptions, context: CommandContext): RemoteChild {
   const running = lane.start({ ...requestOf(command, options), live: true })
-  const stdout = outputStream(running)
-  const stderr = outputStream(running)
+  const stdout = outputStream(running, 'stdout')
+  const stderr = outputStream(running, 'stderr')
   running.onOutput = (stream, bytes) => (stream === 'stdout' ? stdout : stderr).take(bytes)
   const stdin = inputStream(running)
   let cancelled: RametError | undefined
@@ -51,7 +51,7 @@ interface OutputStream {
   finish(error: RametError | undefined): void
 }
 
-function outputStream(running: RunningCommand): OutputStream {
+function outputStream(running: RunningCommand, name: 'stdout' | 'stderr'): OutputStream {
   let owed = 0
   let over = false
   const settle = () => {
@@ -60,7 +60,14 @@ function outputStream(running: RunningCommand): OutputStream {
     if (bytes > 0) running.consumed(bytes)
   }
   // `destroy` gives the credit back, and so does everything that comes afterwards: one unread stream must not stop the other.
-  const readable = new Readable({ read: settle, destroy(error, callback) { settle(); callback(error) } })
+  const readable = new Readable({
+    read: settle,
+    destroy(error, callback) {
+      settle()
+      if (!over) running.closeOutput(name)
+      callback(error)
+    },
+  })
   readable.on('error', () => {})
   return {
     readable,
@@ -121,6 +128,7 @@ function inputStream(running: RunningCommand): Writable {
       // A write that has not been taken will not be.
       waiting?.(error ?? new Error('the command has ended'))
       waiting = undefined
+      if (!stream.writableFinished) running.endStdin()
       callback(error)
     },
   })

@@ -22,7 +22,8 @@ const AFTER_EXIT = 1024 * 1024
 
 /**
  * Runs one command in a process group of its own. Messages carry one EXEC_TAG byte; `started` (if live) is followed by the pid
- * (32 bits, little end first), `terminate` by the grace in ms (alike), `signal` by the signal's name. The result is a CommandEnd.
+ * (32 bits, little end first), `terminate` by the grace in ms (alike), `signal` by the signal's name, `close` by the tag of the stream
+ * that nobody reads any more. The result is a CommandEnd.
  */
 export const run: Service = (channel: ServiceChannel, host: ServiceHost, request: CommandRequest) => {
   new Command(channel, host, request).start()
@@ -195,7 +196,13 @@ class Command {
     }
     done()
     if (bytes[0] === EXEC_TAG.signal) this.kill(bytes.toString('latin1', 1))
+    if (bytes[0] === EXEC_TAG.close) this.closeOutput(bytes[1])
     if (bytes[0] === EXEC_TAG.terminate && bytes.length >= 5) this.terminate(bytes.readUInt32LE(1))
+  }
+
+  private closeOutput(tag: number | undefined): void {
+    if (tag === EXEC_TAG.stdout) this.child?.stdout.close()
+    if (tag === EXEC_TAG.stderr) this.child?.stderr.close()
   }
 
   private onReset(): void {

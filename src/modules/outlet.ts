@@ -16,6 +16,8 @@ export interface Outlet {
   drain(): boolean
   /** Whether it keeps the event loop running. */
   keep(loop: boolean): void
+  /** Closes the end for reading: whoever prints there from now on gets SIGPIPE; over a socket with something unread in it, ECONNRESET first. */
+  close(): void
   /** What still comes is nobody's: it is read and dropped, so that a background job neither blocks nor dies of SIGPIPE. */
   release(): void
 }
@@ -30,8 +32,8 @@ const DRAIN_MAX = 1024 * 1024
  * exit alone wakes us, not the end of each of its streams just before, and what is left is read at once.
  */
 export class PipeOutlet implements Outlet {
-  /** `over`: nobody has the end for writing. `back`: the pipe was handed to its next user. */
-  state: 'open' | 'over' | 'back' = 'open'
+  /** `over`: nobody has the end for writing. `back`: the pipe was handed to its next user. `closed`: it has none. */
+  state: 'open' | 'over' | 'back' | 'closed' = 'open'
   private readonly fd: number
   private readonly socket: Socket
   private readonly back: (end: number) => void
@@ -89,9 +91,17 @@ export class PipeOutlet implements Outlet {
     else this.socket.unref()
   }
 
+  close(): void {
+    if (this.state === 'back') return
+    this.state = 'closed'
+    this.data = undefined
+    this.socket.destroy()
+  }
+
   release(): void {
     this.data = undefined
     this.closeWriter()
+    if (this.state === 'closed') return
     if (this.state === 'over') return this.giveBack()
     this.keep(false)
     this.resume()
@@ -113,7 +123,7 @@ export class PipeOutlet implements Outlet {
 
   /** Opens the end for writing anew while the one for reading still keeps the pipe. */
   private giveBack(): void {
-    if (this.state === 'back') return
+    if (this.state === 'back' || this.state === 'closed') return
     this.state = 'back'
     let end: number | undefined
     try {
@@ -161,6 +171,11 @@ export class StreamOutlet implements Outlet {
   keep(loop: boolean): void {
     if (loop) (this.stream as Socket).ref()
     else (this.stream as Socket).unref()
+  }
+
+  close(): void {
+    this.state = 'over'
+    this.stream.destroy()
   }
 
   release(): void {

@@ -404,6 +404,32 @@ function contract(openLane: () => Promise<OpenLane>): void {
       await expect(text(child.stdout)).rejects.toMatchObject({ code: 'spawn-failed' })
     })
 
+    test.each(['stdout', 'stderr'] as const)('who breaks off reading %s ends a command that prints on, as a closed pipe does', async (name) => {
+      const child = spawnCommand(lane, name === 'stdout' ? ['yes'] : 'exec yes >&2', {}, context)
+      for await (const chunk of child[name]) if ((chunk as Buffer).length > 0) break
+      expect(await child.exited).toEqual({ exitCode: null, signal: 'SIGPIPE' })
+      expect(await text(name === 'stdout' ? child.stderr : child.stdout)).toBe('')
+    })
+
+    test('an output that nobody wants from the start is none of the command\'s business until it prints', async () => {
+      const child = spawnCommand(lane, 'read a; echo "got $a" >&2; read b; yes', {}, context)
+      child.stdout.destroy()
+      child.stdin.write('1\n')
+      for await (const chunk of child.stderr.iterator({ destroyOnReturn: false })) if (String(chunk) === 'got 1\n') break
+      child.stdin.write('2\n')
+      const { exitCode, signal } = await child.exited
+      // Where the stream itself is closed, `yes` alone dies of it, and the shell says so in its status.
+      expect(signal ?? exitCode).toBe(signal === null ? 141 : 'SIGPIPE')
+    })
+
+    test('a stdin that is destroyed ends what the command reads', async () => {
+      const child = spawnCommand(lane, ['cat'], {}, context)
+      child.stdin.write('some')
+      await new Promise((resolve) => child.stdout.once('data', resolve))
+      child.stdin.destroy()
+      expect(await child.exited).toEqual({ exitCode: 0, signal: null })
+    })
+
     test('an abort ends it with cancelled', async () => {
       const controller = new AbortController()
       const child = spawnCommand(lane, 'sleep 60', { signal: controller.signal }, context)

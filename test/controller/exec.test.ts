@@ -41,6 +41,7 @@ class ScriptedLane implements CommandLane, RunningCommand {
   consumed(bytes: number): void { this.given += bytes }
   endStdin(): void { this.log.push('eof') }
   signal(name: string): void { this.log.push(name) }
+  closeOutput(stream: 'stdout' | 'stderr'): void { this.log.push(`close ${stream}`) }
   terminate(grace: number): void { this.log.push(`terminate ${grace}`) }
 }
 

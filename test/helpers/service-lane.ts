@@ -97,6 +97,7 @@ export class ServiceLane implements CommandLane {
       write: (bytes) => send(EXEC_TAG.stdin, bytes),
       endStdin: () => later(() => channel.onEnd?.()),
       signal: (name) => void send(EXEC_TAG.signal, Buffer.from(name)),
+      closeOutput: (stream) => void send(EXEC_TAG.close, Buffer.from([EXEC_TAG[stream]])),
       terminate: (grace) => {
         const bytes = Buffer.alloc(4)
         bytes.writeUInt32LE(grace)

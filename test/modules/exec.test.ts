@@ -73,6 +73,22 @@ describe('the exec module', () => {
     expect(lane.unconsumed).toBe(0)
   })
 
+  // A socket that is closed with something unread in it tells the next writer of that, as Node's own children are told.
+  test.each([['pipes', /^yes: 141\n/], ['Node\'s sockets', /^(yes: 141|.*Connection reset by peer\nyes: 1)\n/]])('closes over %s the stream that was destroyed, and no other', async (over, said) => {
+    const lane = newLane()
+    const none = new Pipes()
+    none.close()
+    if (over !== 'pipes') Object.assign(placeOf(lane.host), { pipes: none })
+    const child = spawnCommand(lane, 'yes; echo "yes: $?" >&2; trap "" PIPE; sleep 0; while echo more; do :; done; exit 7', {}, context)
+    let words = ''
+    child.stderr.on('data', (bytes: Buffer) => { words += String(bytes) })
+    for await (const chunk of child.stdout) if ((chunk as Buffer).length > 0) break
+    expect(await child.exited).toEqual({ exitCode: 7, signal: null })
+    expect(words).toMatch(said)
+    // The pipe that was closed is used by nobody else, and the next command finds one.
+    expect(await textOf(lane, 'echo next')).toMatchObject({ stdout: 'next\n' })
+  })
+
   test('a reset ends the group: TERM, half a second, KILL', async () => {
     const lane = newLane()
     const child = spawnCommand(lane, 'trap "" TERM; sleep 60 & echo $!; while :; do wait; done', {}, context)
