@@ -15,7 +15,7 @@ import { configFiles, isUnchanged, stampOf } from './file-stamps.ts'
 import { functionModule } from './free-variables.ts'
 import { importGraph } from './import-graph.ts'
 import type { ImportGraph } from './import-graph.ts'
-import { IMPORT_META, codeText, moduleName, printable, starExports, withInterop } from './module-text.ts'
+import { IMPORT_META, codeText, lazyImports, moduleName, printable, starExports, withInterop } from './module-text.ts'
 import type { ModuleText } from './module-text.ts'
 import { leaveOutAddons } from './native-addons.ts'
 import { isSyntaxOf } from './syntax.ts'
@@ -257,7 +257,7 @@ export class Bundler {
       const formatOf = (specifier: string): 'esm' | 'cjs' => this.#texts.get(imports.get(specifier) ?? '')?.text.format ?? 'cjs'
       // What `export * from` a CommonJS module or a builtin passes on is known only where it runs.
       if (starExports(source.text).some((specifier) => formatOf(specifier) === 'cjs')) known = undefined
-      const text = withInterop(source.text, (specifier) => formatOf(specifier) === 'esm')
+      const text = lazyImports(withInterop(source.text, (specifier) => formatOf(specifier) === 'esm'))
       bytes += Buffer.byteLength(text)
       parts.set(file, { text, name: moduleName(file, (directory) => this.#isPackage(directory)), file, map: source.map, imports: [...imports] })
     }

@@ -2,6 +2,7 @@ import { isBuiltin } from 'node:module'
 import { parse } from 'acorn'
 import type { AnyNode, Expression, FunctionExpression, ArrowFunctionExpression } from 'acorn'
 import { RametError } from '../router/errors.ts'
+import { LAZY, LAZY_FUNCTION } from './module-text.ts'
 import { freeUses } from './scopes.ts'
 import type { FreeUse } from './scopes.ts'
 import { childNodes } from './syntax.ts'
@@ -27,7 +28,7 @@ const ENVIRONMENTS = new Set(['window', 'document', 'self', 'Deno', 'Bun', 'impo
  * What build tools write into functions and keep outside of them. `import()` becomes a require too: it then means the same
  * on every Node, and knows 'ramet/remote'.
  */
-const IMPORT = 'function(s){return Promise.resolve().then(function(){var m=require(s),n=Object.create(null);if(m&&m.__esModule)return m;'
+const IMPORT = `function(s){${LAZY_FUNCTION}return Promise.resolve().then(function(){var m=${LAZY}(s),n=Object.create(null);if(m&&m.__esModule)return m;`
   + 'Object.getOwnPropertyNames(Object(m)).forEach(function(k){Object.defineProperty(n,k,{enumerable:true,get:function(){return m[k]}})});'
   + 'Object.defineProperty(n,"default",{enumerable:true,value:m});return n})}'
 const SHIMS: Readonly<Record<string, string>> = {

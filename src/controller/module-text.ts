@@ -34,6 +34,18 @@ export function withInterop(text: string, isEsModule: (specifier: string) => boo
     isEsModule(specifier) ? `${start}, 0)` : whole)
 }
 
+/** Of the length of `require`. */
+export const LAZY = '__ramet'
+/** A declaration, so that it may stand at the end. What the imported module itself misses keeps the code of a require(). */
+export const LAZY_FUNCTION = `function ${LAZY}(s){try{return require(s)}catch(e){` +
+  'if(e&&e.code==="MODULE_NOT_FOUND"&&String(e.message).startsWith("Cannot find module \'"+s+"\'"))e.code="ERR_MODULE_NOT_FOUND";throw e}}'
+
+/** Makes import(), of which esbuild has made a late require(), fail with Node's code for an import(). Moves no character. */
+export function lazyImports(text: string): string {
+  const lazy = text.replace(/(\bPromise\.resolve\(\)\.then\(\(\) => __toESM\d*\()require\(/g, `$1${LAZY}(`)
+  return lazy === text ? text : `${lazy}\n${LAZY_FUNCTION}\n`
+}
+
 /** Whether the text passes on all exports of some module, and of which: `export * from …`. */
 export function starExports(text: string): string[] {
   return [...text.matchAll(/\b__reExport\d*\(\w+, (?:__toESM\d*\()?require\((["'`])([^"'`\\\n]+)\1\)/g)].map((match) => match[2] as string)

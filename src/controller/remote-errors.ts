@@ -6,7 +6,7 @@ import type { Library } from './library.ts'
 
 /**
  * What a remote function threw, as its caller gets it: 'remote-error' with the original as `cause`, its stack in the lines
- * of the original sources. What the stub itself refused keeps its own code.
+ * of the original sources. What the stub itself refused keeps its own code; what it does not have, Node's words for its code.
  */
 export function remoteError(wire: unknown, path: readonly string[], library: Library): RametError {
   const cause = errorFromWire(wire)
@@ -14,7 +14,7 @@ export function remoteError(wire: unknown, path: readonly string[], library: Lib
     if (error.stack !== undefined) error.stack = remapStack(error.stack, library.sources)
   }
   const where = path.join(' > ')
-  const code = cause.name === 'RametError' ? codeFrom(cause.code) : undefined
+  const code = cause.name === 'RametError' ? /^(ERR_)?MODULE_NOT_FOUND$/.test(String(cause.code)) ? 'module-not-found' : codeFrom(cause.code) : undefined
   if (code !== undefined) {
     return new RametError(code, `${where}: ${cause.message}`, { path, hint: (cause as { hint?: string }).hint ?? '', cause: cause.cause })
   }

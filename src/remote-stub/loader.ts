@@ -3,6 +3,7 @@ import { Queue } from '../base/queue.ts'
 import type { CodeCache } from '../router/code-cache.ts'
 import type { Offer } from '../router/code-link.ts'
 import { RametError } from '../router/errors.ts'
+import type { ErrorCode } from '../router/errors.ts'
 
 /** A CommonJS module of Node, as far as we use it. */
 interface NodeModule {
@@ -117,7 +118,8 @@ export class Loader {
         } catch {}
       }
       if ((error as { code?: string }).code === 'MODULE_NOT_FOUND') {
-        throw new RametError('module-not-found', `${from} requires '${specifier}', which this target does not have`, {
+        // Node's code and first words: packages with optional parts look at them. An uncaught one is 'module-not-found' to the caller.
+        throw new RametError('MODULE_NOT_FOUND' as ErrorCode, `Cannot find module '${specifier}', which ${from} requires`, {
           cause: error,
           hint: `Node here is ${process.version}; what is not built in must be importable on the controller, so that it is sent along.`,
         })

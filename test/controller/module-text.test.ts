@@ -1,5 +1,6 @@
+import { runInThisContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
-import { moduleName, printable, starExports, withInterop } from '../../src/controller/module-text.ts'
+import { lazyImports, moduleName, printable, starExports, withInterop } from '../../src/controller/module-text.ts'
 
 describe('the short name of a file', () => {
   const packages = new Set(['/home/me/app', '/home/me/app/packages/ui'])
@@ -21,6 +22,19 @@ describe('defaults of imports', () => {
     const before = 'var a = __toESM(require("./a.js"), 1);\nvar b = __toESM2(require(\'./b"b.js\'), 1);\nvar c = __toESM(require("./c.js"));'
     const after = withInterop(before, (specifier) => specifier === './a.js')
     expect(after).toBe('var a = __toESM(require("./a.js"), 0);\nvar b = __toESM2(require(\'./b"b.js\'), 1);\nvar c = __toESM(require("./c.js"));')
+  })
+
+  test('an import() fails with its own code for what is missing, and what it loads with that one\'s', () => {
+    const before = '"use strict";\nconst f = () => Promise.resolve().then(() => __toESM(require("nope"), 1)); const g = () => require("x") // the end'
+    const after = lazyImports(before)
+    expect(after.slice(0, before.length)).toBe(before.replace('require("nope")', '__ramet("nope")'))
+    const failing = (missing: string) => {
+      const require = (): never => { throw Object.assign(new Error(`Cannot find module '${missing}', which a.js requires`), { code: 'MODULE_NOT_FOUND' }) }
+      return (runInThisContext(`(require) => {${after}\nreturn () => __ramet("nope")}`) as (require: unknown) => () => never)(require)
+    }
+    expect(failing('nope')).toThrow(expect.objectContaining({ code: 'ERR_MODULE_NOT_FOUND' }))
+    expect(failing('other')).toThrow(expect.objectContaining({ code: 'MODULE_NOT_FOUND' }))
+    expect(lazyImports('require("x")')).toBe('require("x")')
   })
 
   test('modules whose exports are all passed on are found', () => {

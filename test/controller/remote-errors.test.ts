@@ -12,6 +12,12 @@ describe('a code that a target names', () => {
     expect(error).toMatchObject({ code: 'not-allowed', message: 'web1: no', path: ['web1'], hint: 'ask' })
   })
 
+  test.each(['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND'])('is ours where our loader says %s as Node does, and nobody else', (code) => {
+    const wire = { message: 'no', code, hint: 'ask' }
+    expect(remoteError({ ...wire, name: 'RametError' }, ['web1'], library)).toMatchObject({ code: 'module-not-found', message: 'web1: no', path: ['web1'], hint: 'ask' })
+    expect(remoteError({ ...wire, name: 'Error' }, ['web1'], library)).toMatchObject({ code: 'remote-error', cause: { code } })
+  })
+
   test.each(NO_CODES)('is none of ours where it is %j: the error is the function\'s own', (code) => {
     const error = remoteError({ name: 'RametError', message: 'no', code }, ['web1'], library)
     expect(error).toMatchObject({ code: 'remote-error', message: 'web1: RametError: no', path: ['web1'] })

@@ -128,6 +128,32 @@ describe.each(['20.20.2', '12.22.12'] as const)('code on Node %s', (version) => 
       })).toBe(0)
     })
 
+    test('what is not there is missing as Node says it to code that is prepared for it, and ends a call that is not as ours', async () => {
+      await files.write('parts.cjs', `
+        const told = (e) => [e instanceof Error, e.code, e.message.startsWith("Cannot find module 'no-such-part'")]
+        exports.optional = () => { try { return require('no-such-part') } catch (e) { return told(e) } }
+        exports.lazily = (name) => import(name).then(() => 'found', told)
+        exports.needed = (name) => require(name)
+        exports.lazilyNeeded = async (name) => { await import(name) }
+      `)
+      await files.write('parts.ts', "export const lazily = async (name: string): Promise<unknown> => { try { return (await import(name)).sep } catch (e: any) { return e.code } }\n")
+      interface Parts { optional(): unknown; lazily(name: string): unknown; needed(name: string): unknown; lazilyNeeded(name: string): unknown }
+      for (const isolate of ['worker', 'none'] as const) {
+        const parts = context.with({ isolate }).use<Parts>(files.path('parts.cjs'))
+        expect(await parts.optional()).toEqual([true, 'MODULE_NOT_FOUND', true])
+        expect(await parts.lazily('no-such-part')).toEqual([true, 'ERR_MODULE_NOT_FOUND', true])
+        expect(await parts.lazily('os')).toBe('found')
+        for (const call of [parts.needed('no-such-part'), parts.lazilyNeeded('no-such-part')]) {
+          expect(await thrown(call)).toMatchObject({
+            code: 'module-not-found', outcome: 'failed', path: context.path, message: expect.stringMatching(/Cannot find module 'no-such-part', .*parts\.cjs/), hint: expect.stringContaining('sent along'),
+          })
+        }
+        const esm = context.with({ isolate }).use<Parts>(files.path('parts.ts'))
+        expect([await esm.lazily('no-such-part'), await esm.lazily('path')]).toEqual(['ERR_MODULE_NOT_FOUND', '/'])
+        expect(await context.with({ isolate }).call((name: string) => import(name).then(() => 'found', (e: { code: string }) => e.code), 'no-such-part')).toBe('ERR_MODULE_NOT_FOUND')
+      }
+    })
+
     test('a module that throws while it is loaded fails every call with that error, until it is edited', async () => {
       await files.write('loads.ts', "import { add } from './counter.ts'\nadd(1)\nthrow new RangeError('not today')\nexport const f = () => 1\n")
       for (const isolate of ['worker', 'none'] as const) {
