@@ -8,6 +8,7 @@ import type { ContextCore } from './core.ts'
 import { runCommand } from './exec.ts'
 import { remoteModule } from './remote.ts'
 import { spawnCommand } from './spawn.ts'
+import { turnsOf } from './turns.ts'
 import { checkCall, checkCommand, checkExec } from './work-checks.ts'
 import type { Clock } from '../base/clock.ts'
 import { located, RametError } from '../router/errors.ts'
@@ -96,6 +97,7 @@ export class Actions implements ContextActions {
         }
       },
       (graph, name, args, resolve, reject) => this.send(graph, name, args, resolve, reject),
+      () => turnsOf(this.core),
     )
   }
 
@@ -103,7 +105,14 @@ export class Actions implements ContextActions {
     const source = String(fn)
     const name = fn.name === '' ? 'function' : fn.name
     return new CallPromise((resolve, reject) => {
-      this.home.bundler().then((bundler) => this.send(bundler.inline(source, name), 'default', args, resolve, reject)).catch((error: unknown) => reject(located(error as Error, this.core.path)))
+      const inTurn = turnsOf(this.core).take()
+      this.home.bundler().then((bundler) => {
+        const graph = bundler.inline(source, name)
+        inTurn(() => this.send(graph, 'default', args, resolve, reject))
+      }).catch((error: unknown) => {
+        reject(located(error as Error, this.core.path))
+        inTurn(() => {})
+      })
     }) as never
   }
 

@@ -125,7 +125,7 @@ export class ContextCore implements StemOwner, ParentCore {
     const { timeout, signal } = options
     const failed = (error: Error): void => outcome.failed(this.options.runtime === 'auto' && isNoNode(error) ? interpreterNeeded(this.path, error) : isRametError(error) ? hinted(error) : error)
     this.roundTrips++
-    void new PendingCall(together ?? this.home.router, { dst: this.id, entry, name, args, user, timeout, signal, remoteError: this.remoteError, path: this.path }, { ...outcome, failed })
+    void new PendingCall(together ?? this.home.together.alone(), { dst: this.id, entry, name, args, user, timeout, signal, remoteError: this.remoteError, path: this.path }, { ...outcome, failed })
   }
 
   /** Milliseconds of one round trip. */

@@ -1,6 +1,7 @@
 import type { Connecting, ContextActions } from './api.ts'
 import { CallPromise } from './call-promise.ts'
 import { remoteModule } from './remote.ts'
+import { Turns } from './turns.ts'
 
 const refusals = new WeakMap<object, Error>()
 
@@ -19,7 +20,7 @@ export function refusedConnecting(error: Error): Connecting {
     spawn: () => {
       throw error
     },
-    use: <M>() => remoteModule<M>(rejected, () => {}),
+    use: <M>() => remoteModule<M>(rejected, () => {}, () => new Turns()),
     call: () => new CallPromise((_, reject) => reject(error)) as never,
     with: () => actions,
   }

@@ -1,15 +1,16 @@
 import type { RemoteModule, SentFile } from './api.ts'
 import { CallPromise } from './call-promise.ts'
 import { type CodeGraph, sentFiles } from './code-graph.ts'
+import type { Turns } from './turns.ts'
 
 type Send = (graph: CodeGraph, name: string, args: readonly unknown[], resolve: (value: unknown) => void, reject: (error: Error) => void) => void
 
 /**
  * A module as the controller sees it: every property is a function that calls the remote one. The module's files are read
  * with the first call, and again after one that could not be read; later calls through the same object use what was read then,
- * and leave in the tick they are made in.
+ * and leave in the tick they are made in, unless a call before them (`turns`: those of the context) still waits for its code.
  */
-export function remoteModule<M>(load: () => Promise<CodeGraph>, send: Send): RemoteModule<M> {
+export function remoteModule<M>(load: () => Promise<CodeGraph>, send: Send, turns: () => Turns): RemoteModule<M> {
   let graph: CodeGraph | undefined
   let waiting: { use: (graph: CodeGraph) => void; reject: (error: Error) => void }[] = []
 
@@ -18,18 +19,11 @@ export function remoteModule<M>(load: () => Promise<CodeGraph>, send: Send): Rem
       use(graph)
       return
     }
-    // Calls made in order start in order, also those made while the files are read.
     waiting.push({ use, reject })
     if (waiting.length > 1) return
     load().then((loaded) => {
       graph = loaded
-      for (const next of settled()) {
-        try {
-          next.use(loaded)
-        } catch (error) {
-          next.reject(error as Error)
-        }
-      }
+      for (const next of settled()) next.use(loaded)
     }, (error: Error) => {
       // The next call reads the file again: by then it may have been put right.
       for (const next of settled()) next.reject(error)
@@ -43,7 +37,21 @@ export function remoteModule<M>(load: () => Promise<CodeGraph>, send: Send): Rem
 
   const methods = new Map<string, (...args: unknown[]) => unknown>()
   const method = (name: string) => (...args: unknown[]): unknown =>
-    new CallPromise((resolve, reject) => whenLoaded((loaded) => send(loaded, name, args, resolve, reject), reject))
+    new CallPromise((resolve, reject) => {
+      const line = turns()
+      if (graph !== undefined && line.idle) return send(graph, name, args, resolve, reject)
+      const inTurn = line.take()
+      whenLoaded((loaded) => inTurn(() => {
+        try {
+          send(loaded, name, args, resolve, reject)
+        } catch (error) {
+          reject(error)
+        }
+      }), (error) => {
+        reject(error)
+        inTurn(() => {})
+      })
+    })
   methods.set('files', async (): Promise<SentFile[]> => sentFiles(await new Promise<CodeGraph>(whenLoaded)))
 
   return new Proxy(Object.create(null) as RemoteModule<M>, {

@@ -48,6 +48,12 @@ export class Together {
     return this.router.maxMessage
   }
 
+  /** For work that leaves at once: what was asked for before it leaves first. */
+  alone(): Router {
+    this.flush()
+    return this.router
+  }
+
   /** As Router.open(). Before anything is sent on the channel in the same tick, flush() has to be called. */
   open(dst: number, message: Uint8Array, handler: ChannelHandler, fin: boolean, user: boolean): Channel {
     const channel = this.router.prepare(dst, message.length, handler, user)

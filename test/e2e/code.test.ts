@@ -273,6 +273,41 @@ describe.each(['20.20.2', '12.22.12'] as const)('code on Node %s', (version) => 
       }
     })
 
+    test('calls of one context made in order start in order, whichever way they are made and whatever has to be read first', async () => {
+      await files.write('order.ts', `export const test = ${tests}\nconst order: string[] = (globalThis as any).order${tests} = []\nexport const note = (name: string) => void order.push(name)\nexport const noted = () => order.splice(0)\n`)
+      await files.write('unread.ts', "export { note } from './order.ts'\nexport * as net from 'node:net'\n")
+      await files.write('broken.ts', 'export const note = () => {{\n')
+      interface Order {
+        note(name: string): void
+        noted(): string[]
+      }
+      const order = context.use<Order>(files.path('order.ts'))
+      await order.note('read')
+      await order.noted()
+      const sleeping = context.call(() => new Promise<void>((resolve) => { Object.assign(globalThis, { wakeOrder: resolve }) }))
+      sleeping.catch(() => {})
+      const key = `order${tests}`
+      const broken = thrown(context.use<Order>(files.path('broken.ts')).note('broken'))
+      await Promise.all([
+        context.use<Order>(files.path('unread.ts')).note('unread'),
+        context.call((name: string) => void (globalThis as unknown as Record<string, string[]>)[name]!.push('function'), key),
+        order.note('warm'),
+        group([context]).use<Order>(files.path('order.ts')).note('group'),
+        context.with({ timeout: 60_000 }).use<Order>(files.path('order.ts')).note('with'),
+      ])
+      expect(await order.noted()).toEqual(['unread', 'function', 'warm', 'group', 'with'])
+      expect(await broken).toMatchObject({ code: 'module-failed' })
+      // A call that leaves at once does not overtake one of a group, which leaves at the end of the tick.
+      const members = group([context]).use<Order>(files.path('order.ts'))
+      await members.note('read')
+      await order.noted()
+      await Promise.all([members.note('group'), order.note('warm')])
+      expect(await order.noted()).toEqual(['group', 'warm'])
+      // Nobody waited for the call that was still running.
+      await context.call(() => (globalThis as unknown as { wakeOrder(): void }).wakeOrder())
+      await sleeping
+    })
+
     test('stacks name the right file where two have the same text', async () => {
       const text = "export const fails = () => {\n  throw new Error('here')\n}\n"
       await files.write('x/same.ts', text)
