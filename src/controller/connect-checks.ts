@@ -1,5 +1,5 @@
 import { RametError } from '../router/errors.ts'
-import type { ConnectOptions } from './api.ts'
+import type { ConnectOptions, Reconnect } from './api.ts'
 import { escapeControls } from './logs.ts'
 
 /** What a program without types may get wrong about a connection, found before anything is opened. Throws RametError 'target-invalid' or 'usage'. */
@@ -9,7 +9,7 @@ export function checkConnect(target: unknown, options: ConnectOptions): void {
       outcome: 'not-sent', hint: 'Write ssh://user@host:port, user@host, an alias of your OpenSSH configuration, local:, sudo:USER or docker:NAME.',
     })
   }
-  const { hostKeys, transport, runtime, timeout, keepalive, signal } = options
+  const { hostKeys, transport, runtime, timeout, keepalive, reconnect, signal } = options
   // A mode that is misspelt must not open what the right one would have refused.
   if (hostKeys !== undefined && typeof hostKeys !== 'function') oneOf(target, 'hostKeys', hostKeys, ['enforce', 'accept', 'ignore'])
   if (transport !== undefined) oneOf(target, 'transport', transport, ['ssh2', 'openssh'])
@@ -17,6 +17,9 @@ export function checkConnect(target: unknown, options: ConnectOptions): void {
   if (timeout !== undefined) number(target, 'timeout', timeout)
   if (keepalive?.interval !== undefined) number(target, 'keepalive.interval', keepalive.interval)
   if (keepalive?.count !== undefined) number(target, 'keepalive.count', keepalive.count)
+  const { delay, attempts } = Object(reconnect) as Reconnect
+  if (delay !== undefined) number(target, 'reconnect.delay', delay)
+  if (attempts !== undefined) number(target, 'reconnect.attempts', attempts)
   if (signal !== undefined && typeof (signal as Partial<AbortSignal> | null)?.addEventListener !== 'function') throw wrong(target, 'signal', 'an AbortSignal')
 }
 
@@ -25,7 +28,7 @@ function oneOf(target: string, name: string, value: unknown, allowed: string[]):
 }
 
 function number(target: string, name: string, value: unknown): void {
-  if (typeof value !== 'number' || Number.isNaN(value)) throw wrong(target, name, 'a number')
+  if (typeof value !== 'number' || !(value >= 0)) throw wrong(target, name, 'a number, not below zero')
 }
 
 function wrong(target: string, name: string, wanted: string): RametError {

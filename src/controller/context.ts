@@ -200,6 +200,7 @@ export class Handle extends Actions implements Context {
   async ping(options: { timeout?: number; signal?: AbortSignal } = {}): Promise<number> {
     this.refuseClosed()
     const { timeout, signal } = options
+    checkCall(options, this.core.path)
     if (timeout === undefined && signal === undefined) return this.core.ping()
     return new Promise((resolve, reject) => {
       const where = this.path.join(' > ')

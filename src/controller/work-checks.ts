@@ -6,10 +6,10 @@ import type { CallOptions, ExecOptions, SpawnOptions } from './api.ts'
  * watches any more, or the connection that others use.
  */
 
-/** Throws RametError 'usage'. Infinity is no limit, and a time below zero is over already. */
+/** Throws RametError 'usage'. Infinity is no limit, and zero is over already. */
 export function checkCall(options: CallOptions, path: readonly string[]): void {
   const { timeout, signal, isolate } = options
-  if (timeout !== undefined && (typeof timeout !== 'number' || Number.isNaN(timeout))) throw wrong(path, 'timeout', 'a number of milliseconds', timeout)
+  if (timeout !== undefined && (typeof timeout !== 'number' || !(timeout >= 0))) throw wrong(path, 'timeout', 'a number of milliseconds, not below zero', timeout)
   if (signal !== undefined && !isSignal(signal)) throw wrong(path, 'signal', 'an AbortSignal', signal)
   if (isolate !== undefined && !['none', 'worker', 'process'].includes(isolate)) throw wrong(path, 'isolate', "'worker', 'none' or 'process'", isolate)
 }

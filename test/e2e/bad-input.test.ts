@@ -122,8 +122,8 @@ sys.stdin.read()`], { stdio: ['pipe', 'pipe', 'inherit'] })
     })
 
     test.each([
-      { hostKeys: 'Enforce' }, { hostKeys: 'yes' }, { hostKeys: true }, { transport: 'ssh' }, { runtime: 'python' }, { timeout: NaN }, { timeout: '5' },
-      { keepalive: { interval: NaN } }, { keepalive: { count: '4' } }, { signal: {} },
+      { hostKeys: 'Enforce' }, { hostKeys: 'yes' }, { hostKeys: true }, { transport: 'ssh' }, { runtime: 'python' }, { timeout: NaN }, { timeout: -1 }, { timeout: '5' },
+      { keepalive: { interval: NaN } }, { keepalive: { interval: -1 } }, { keepalive: { count: -1 } }, { reconnect: { delay: NaN } }, { reconnect: { delay: -1 } }, { reconnect: { attempts: '3' } }, { keepalive: { count: '4' } }, { signal: {} },
     ])('an option that is none: %o', async (wrong) => {
       const error = await failure(ramet.connect(targetOf(home), { ...loginTo(home), knownHosts: join(home.dir, 'none'), fresh: true, ...(wrong as ConnectOptions) }))
       expect(error).toMatchObject({ code: 'usage', outcome: 'not-sent' })
