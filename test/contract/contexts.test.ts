@@ -194,7 +194,7 @@ for (const { name, here, server: start, options, transport } of kinds) {
       expect(await context.with({ isolate: 'none' }).call(() => typeof process.pid)).toBe('number')
     })
 
-    if (!raw) test.each([{ signal: {} }, { timeout: NaN }, { timeout: -1 }, { timeout: -Infinity }, { timeout: '5' }, { isolate: 'thread' }])('refuses a call with %o, and goes on', async (wrong) => {
+    if (!raw) test.each([{ signal: {} }, { timeout: NaN }, { timeout: -1 }, { timeout: -Infinity }, { timeout: '5' }, { isolate: 'thread' }, { timeot: 5 }, { cwd: '/' }])('refuses a call with %o, and goes on', async (wrong) => {
       const error = await failure(context.with(wrong as CallOptions).call(() => 1))
       expect(error).toMatchObject({ code: 'usage', outcome: 'not-sent', path: [...context.path] })
       expectHelpful(error, context.path[0] as string)
@@ -216,11 +216,17 @@ for (const { name, here, server: start, options, transport } of kinds) {
       ['env that is no object', 'true', { env: ['A=b'] }], ['a variable that is null', 'true', { env: { A: null } }], ['stdin that is no stream', 'cat', { stdin: {} }],
       ['stdin of 16-bit numbers', 'cat', { stdin: new Uint16Array(2) }], ['a time limit that is no number', 'true', { timeout: NaN }], ['a time limit below zero', 'true', { timeout: -1 }],
       ['maxOutput that is no number', 'echo x', { maxOutput: NaN }], ['a signal that is none', 'true', { signal: {} }], ['another encoding', 'true', { encoding: 'latin1' }],
+      ['an option that is misspelt', 'true', { timeot: 5 }], ['an option of calls alone', 'true', { isolate: 'none' }],
     ])('refuses %s before anything is started, and goes on', async (_what, command, wrong) => {
       const error = await failure(context.exec(command as string, wrong as ExecOptions))
       expect(error).toMatchObject({ code: 'usage', outcome: 'not-sent', path: [...context.path] })
       expectHelpful(error, context.path[0] as string)
       expect((await context.exec('echo fine')).stdout).toBe('fine\n')
+    })
+
+    test.each([{ timeout: 5 }, { stdin: 'x' }, { Cwd: '/' }])('refuses to spawn with %o, which exec alone or nobody knows', async (wrong) => {
+      const error = await failure(async () => context.spawn('true', wrong as object))
+      expect(error).toMatchObject({ code: 'usage', outcome: 'not-sent', path: [...context.path], message: expect.stringContaining(`'${Object.keys(wrong)[0]}'`), hint: expect.stringMatching(/cwd, env, signal/) })
     })
 
     test.each([{ timeout: -1 }, { timeout: NaN }, { timeout: '5' }, { signal: {} }])('refuses a ping with %o, and goes on', async (wrong) => {
