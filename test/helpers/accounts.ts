@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { changeDoasRules, DOAS_CONF, doasIsOurs } from './doas-rules.ts'
 
 /** Real accounts of this machine, with passwords, for tests of sudo, su and doas. */
 export interface Accounts extends Disposable {
@@ -33,16 +34,8 @@ function missing(programs: string[]): string | undefined {
   return absent === undefined ? undefined : `there is no ${absent}`
 }
 
-const DOAS_CONF = '/etc/doas.conf'
-/** Why doas cannot be tested here, or undefined. One that somebody has set up is left alone. */
-export const noDoas = noAccounts ?? missing(['doas']) ?? ((isOurs(DOAS_CONF) ? undefined : `${DOAS_CONF} is there already`))
-
-/** Not there, or left by a test run that was killed. */
-function isOurs(file: string): boolean {
-  if (!existsSync(file)) return true
-  const owner = /^# ramet test (\d+)\n/.exec(readFileSync(file, 'utf8'))?.[1]
-  return owner !== undefined && !existsSync(`/proc/${owner}`)
-}
+/** Why doas cannot be tested here, or undefined. */
+export const noDoas = noAccounts ?? missing(['doas']) ?? (doasIsOurs() ? undefined : `${DOAS_CONF} is there already`)
 
 /** Where sudo keeps who has given a password lately, and who has been lectured. */
 const SUDO_STATE = ['/run/sudo/ts', '/var/lib/sudo/lectured', '/var/lib/sudo/ts', '/var/mail']
@@ -59,7 +52,7 @@ export function makeAccounts(shorts: readonly string[], options: AccountOptions 
   const doas = options.doasLines !== undefined && noDoas === undefined
   const remove = (): void => {
     rmSync(sudoers, { force: true })
-    if (doas) rmSync(DOAS_CONF, { force: true })
+    if (doas) changeDoasRules([])
     for (const short of shorts) {
       patiently('userdel', ['-f', name(short)], true)
       for (const place of SUDO_STATE) rmSync(join(place, name(short)), { force: true })
@@ -78,7 +71,7 @@ export function makeAccounts(shorts: readonly string[], options: AccountOptions 
     writeFileSync(`${sudoers}.new`, lines.join(''), { mode: 0o440 })
     renameSync(`${sudoers}.new`, sudoers)
   }
-  if (doas) writeFileSync(DOAS_CONF, [`# ramet test ${process.pid}\n`, ...(options.doasLines ?? []).map(named)].join(''), { mode: 0o400 })
+  if (doas) changeDoasRules((options.doasLines ?? []).map(named))
   const uid = (short: string): number => statSync(home(short)).uid
   return {
     name, password, home, uid,
