@@ -1,4 +1,5 @@
 import { createPrivateKey, type KeyObject, randomBytes } from 'node:crypto'
+import { sshString } from './key-blob.ts'
 
 /** Whether the text is a private key in PKCS#8 form ('BEGIN PRIVATE KEY'), which ssh2 cannot read; openssl and clouds write it. */
 export function isPkcs8(text: string): boolean {
@@ -30,18 +31,11 @@ function opensshForm(key: KeyObject): string {
   const { x = '', d = '' } = key.export({ format: 'jwk' })
   const open = Buffer.from(x, 'base64url')
   const check = randomBytes(4)
-  const name = string('ssh-ed25519')
-  const blob = Buffer.concat([name, string(open)])
-  const secret = Buffer.concat([check, check, name, string(open), string(Buffer.concat([Buffer.from(d, 'base64url'), open])), string('')])
+  const name = sshString('ssh-ed25519')
+  const blob = Buffer.concat([name, sshString(open)])
+  const secret = Buffer.concat([check, check, name, sshString(open), sshString(Buffer.concat([Buffer.from(d, 'base64url'), open])), sshString('')])
   const padding = Buffer.from([1, 2, 3, 4, 5, 6, 7]).subarray(0, -secret.length & 7)
-  const none = string('none')
-  const bytes = Buffer.concat([Buffer.from('openssh-key-v1\0'), none, none, string(''), Buffer.from([0, 0, 0, 1]), string(blob), string(Buffer.concat([secret, padding]))])
+  const none = sshString('none')
+  const bytes = Buffer.concat([Buffer.from('openssh-key-v1\0'), none, none, sshString(''), Buffer.from([0, 0, 0, 1]), sshString(blob), sshString(Buffer.concat([secret, padding]))])
   return `-----BEGIN OPENSSH PRIVATE KEY-----\n${bytes.toString('base64').replace(/.{1,70}/g, '$&\n')}-----END OPENSSH PRIVATE KEY-----\n`
-}
-
-function string(content: string | Uint8Array): Buffer {
-  const bytes = Buffer.from(content)
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(bytes.length)
-  return Buffer.concat([length, bytes])
 }
