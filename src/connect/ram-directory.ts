@@ -33,9 +33,16 @@ export function ramDirectory(): string | undefined {
 /** Removes a directory with the files and sockets in it; harmless when it is gone. Node 12 has no recursive rm. */
 export function removeDirectory(path: string): void {
   made.delete(path)
-  try {
-    for (const name of readdirSync(path)) unlinkSync(join(path, name))
+  unlessGone(() => {
+    // Each by itself: a log may be on its way out just now, and must not keep what is listed after it.
+    for (const name of readdirSync(path)) unlessGone(() => unlinkSync(join(path, name)))
     rmdirSync(path)
+  })
+}
+
+function unlessGone(remove: () => void): void {
+  try {
+    remove()
   } catch {
     // Somebody else has cleaned up.
   }
