@@ -111,14 +111,14 @@ const OF_THE_SHELL = new Set((
 const PLAIN = /^([A-Za-z_./][\w./+-]*)(?: +[\w./+:@%,-][\w./+:@%,=-]*)*$/
 
 /**
- * Text by which a shell becomes `/bin/sh -c command`. A plain program is executed without that second shell: sooner, and its
+ * Text by which a shell becomes `/bin/sh -c command`, with `exec` or another word that becomes a program. A plain program is executed without that second shell: sooner, and its
  * death by a signal is the command's own, in every lane and whether or not the target's shell would have done the same.
  * `argv` is that program with its words.
  */
-export function shellText(command: string): { argv: string[] | undefined; text: string } {
-  const whole = `exec /bin/sh -c '${command.replace(/'/g, "'\\''")}'`
+export function shellText(command: string, exec = 'exec'): { argv: string[] | undefined; text: string } {
+  const whole = `${exec} /bin/sh -c '${command.replace(/'/g, "'\\''")}'`
   const program = PLAIN.exec(command)?.[1]
   if (program === undefined || OF_THE_SHELL.has(program)) return { argv: undefined, text: whole }
   // A missing program goes the long way, for the shell's own words.
-  return { argv: command.trim().split(/ +/), text: `command -v ${program} >/dev/null 2>&1&&exec ${command};${whole}` }
+  return { argv: command.trim().split(/ +/), text: `command -v ${program} >/dev/null 2>&1&&${exec} ${command};${whole}` }
 }

@@ -6,44 +6,68 @@ import type { CommandRequest } from './command.ts'
  * stdin. The caller's command, directory and environment stand in no argument list of ours: no login shell can misread
  * them, and nobody sees a value in `ps`.
  *
- * Two shells take part. The *reporter* stays outside of the command's process group, so that it outlives every kill: it
- * waits and reports. The *leader* makes a process group, prepares directory and environment and becomes the command.
- * Reports are frames `mark text mark` within stdout and stderr:
+ * Two processes take part. The *reporter*, a shell, stays outside of the command's process group, so that it outlives every
+ * kill: it waits and reports. The *leader*, forked off it, prepares directory and environment, makes a process group and becomes
+ * the command. Reports are frames `mark text mark` within stdout and stderr:
  *
- *     S setsid|perl|plain   both streams: what comes before is the login scripts' · how the group was made
- *     P pid                 stderr: the leader
+ *     S setsid|perl|plain   both streams: what comes before is the login scripts' · how the group is made
+ *     P pid                 stderr: the leader, which may be about to make its group
  *     F what status         stderr: could not be started: c directory, n environment, x program
  *     E words E status name both streams (stdout without text): the command has ended, and all it wrote stands before
+ *
+ * Shells forbid themselves little: what runs where they differ (a subshell's pid, where their words can be caught) is asked for
+ * each, and where one has no cheap way, another shell is started, which has.
  */
 
-/** The mark in two pieces, which the shell joins: whatever echoes its input does not print it whole. */
-const READ_MARK = 'IFS=" " read -r ramet_m ramet_l&&ramet_m=$ramet_m$ramet_l'
+/** Becomes a program in a group of its own: `ramet_x` for the text of a command; `ramet_e`, by a shell that reports what cannot be executed, for an argv. */
+const BECOME = [
+  'ramet_y(){ case $ramet_g in setsid)exec setsid "$@";;perl)exec perl -e "setpgrp(0,0);exec @ARGV" "$@";;*)exec "$@";;esac; }',
+  'ramet_e(){ export ramet_m;ramet_y /bin/sh -c "$ramet_i" /bin/sh "$ramet_d" "$@"; }',
+  'ramet_x(){ [ "$ramet_p" ]||ramet_e "$@";printf %s "${ramet_m}P$ramet_p $ramet_m" >&2;ramet_y "$@"; }',
+].join(';')
 
-/**
- * Waits for the leader. A status above 128 is a signal only if the shell says so in words, and it says so on its own
- * stderr (not on the command's, hence the inner subshell); bash says it in its first shell only, and not in POSIX mode.
- */
-const WAIT = '(exec >&3 2>&4 3>&- 4>&-;exec "$@");ramet_s=$?;printf %s "E$ramet_s ";[ $ramet_s -gt 128 ]&&kill -l $ramet_s'
+/** What the shell of `ramet_e` runs. It is its own leader, so it knows its pid; the mark has come by its environment. */
+const INNER = 'ramet_l=$ramet_m;unset ramet_m;ramet_m=$ramet_l ramet_t=2 ramet_f=x;trap "$1" 0;shift;printf %s "${ramet_m}P$$ $ramet_m" >&2;exec "$@"'
 
-/** What the leader runs: it reads two lines from the same stdin, where the reporter has left it. A shell that fails to execute, or to set a variable that it holds fast, ends: then `$1` is its last word. */
-const LEAD = `${READ_MARK}&&IFS= read -r ramet_l&&{ trap "$1" 0;exec 4>&2 2>/dev/null;ramet_t=4 ramet_f=c;cd -- "\${HOME:-/}"||cd /;eval "$ramet_l"; }`
-
+/** The last word of a leader that has not become the command. */
 const LAST_WORD = 'ramet_s=$?;printf %s "${ramet_m}F$ramet_f $ramet_s$ramet_m" >&$ramet_t'
 
-/** Takes WAIT, LEAD and LAST_WORD as arguments. */
+/** A subshell's `$$` is its parent's. Of /proc only a pid is believed whose parent is ours: it may show another namespace. */
+const OWN_PID = 'ramet_p=$BASHPID;[ "$ramet_k" ]&&IFS=" " read -r ramet_p ramet_l ramet_l ramet_q ramet_l </proc/self/stat&&{ [ "$ramet_q" = $$ ]||ramet_p=; }'
+
+/** Reads one line from the same stdin, where the reporter has left it. A shell that fails to execute, or to set a variable that it holds fast, ends. */
+const LEAD = `exec >&3 2>/dev/null 3>&- 5>&-;[ "$BASH_VERSION" ]&&set -o posix;${OWN_PID}` +
+  ';IFS= read -r ramet_l&&{ trap "$ramet_d" 0;ramet_t=4 ramet_f=c;cd -- "${HOME:-/}"||cd /;eval "$ramet_l"; }'
+
+/**
+ * Waits for the leader. A status above 128 is a signal only if the shell says so in words, and it says so on its own stderr,
+ * which is not the command's: a pipe that the reporter reads, or else all this is done in a subshell that is read.
+ */
+const WAIT = `ramet_l=$ramet_m;unset ramet_m;ramet_m=$ramet_l ramet_d=$1 ramet_i=$2 ramet_g=$3;${BECOME};(${LEAD});ramet_s=$?` +
+  ';[ "$ramet_k" ]||{ printf %s "E$ramet_s ";[ $ramet_s -gt 128 ]&&kill -l $ramet_s; }'
+
+/**
+ * Takes WAIT, LAST_WORD and INNER as arguments. dash and busybox keep a here-document in a pipe, whose other end Linux opens
+ * again: words that come there cost no process. Shells with a version may keep it in a file. bash says its words in its first
+ * shell only, and not in POSIX mode.
+ */
 const REPORTER = [
-  `: ramet raw command;${READ_MARK}||exit 1`,
-  'ramet_w=$1',
+  ': ramet raw command;IFS=" " read -r ramet_m ramet_l&&ramet_m=$ramet_m$ramet_l||exit 1',
+  'ramet_w=$1 ramet_k= ramet_n=${IFS#??}',
   'exec 3>&1 4>&2',
-  'set -- /bin/sh -c "$2" /bin/sh "$3"',
-  'if command -v setsid >/dev/null 2>&1;then ramet_g=setsid;set -- setsid "$@";' +
-    'elif command -v perl >/dev/null 2>&1;then ramet_g=perl;set -- perl -e "setpgrp(0,0);exec @ARGV" "$@";' +
-    'else ramet_g=plain;fi',
+  'if command -v setsid >/dev/null 2>&1;then ramet_g=setsid;elif command -v perl >/dev/null 2>&1;then ramet_g=perl;else ramet_g=plain;fi',
+  'set -- "$2" "$3" $ramet_g',
   'printf %s "${ramet_m}S$ramet_g$ramet_m"',
   'printf %s "${ramet_m}S$ramet_g$ramet_m" >&2',
-  'if [ "$BASH_VERSION" ];then ramet_r=$(exec "$BASH" -c "set +o posix;$ramet_w" sh "$@" 2>&1);else ramet_r=$(eval "$ramet_w" 2>&1);fi',
+  'if [ -z "$BASH_VERSION$KSH_VERSION$ZSH_VERSION$YASH_VERSION$POSH_VERSION" ]&&[ -r /proc/self/stat ];then ' +
+    'eval "exec 5<<x${ramet_n}x$ramet_n";if [ -p /proc/self/fd/5 ]&&[ -w /proc/self/fd/5 ];then ramet_k=1;exec 2>/proc/self/fd/5;fi;fi',
+  'if [ "$ramet_k" ];then eval "$ramet_w";ramet_r="E$ramet_s ";' +
+    'if [ $ramet_s -gt 128 ];then { printf %s "$ramet_r";kill -l $ramet_s;echo;echo "$ramet_m"; } >&2;ramet_r=;' +
+    'while read -r ramet_l <&5;do case $ramet_l in "$ramet_m")break;;esac;ramet_r=$ramet_r$ramet_l;done;fi;' +
+    'elif [ "$BASH_VERSION" ];then export ramet_m;ramet_r=$(exec "$BASH" -c "set +o posix;$ramet_w" sh "$@" 2>&1);' +
+    'else ramet_r=$(eval "$ramet_w" 2>&1);fi',
   'printf %s "${ramet_m}E$ramet_m"',
-  'printf %s "${ramet_m}E$ramet_r$ramet_m" >&2',
+  'printf %s "${ramet_m}E$ramet_r$ramet_m" >&4',
   'exit 0',
 ].join(';')
 
@@ -51,7 +75,7 @@ const REPORTER = [
  * For the login shell: no quote, newline, backslash or `!` inside the quotes, so that sh, csh and fish read the same. All
  * that is the same for every command stands here: a shell reads its stdin byte by byte.
  */
-export const RAW_LINE = `exec sh -c '${REPORTER}' sh '${WAIT}' '${LEAD}' '${LAST_WORD}'`
+export const RAW_LINE = `exec sh -c '${REPORTER}' sh '${WAIT}' '${LAST_WORD}' '${INNER}'`
 
 /** Characters that a shell leaves alone between single quotes, and the quote itself. */
 export function shellQuote(text: string): string {
@@ -68,8 +92,7 @@ function leader({ command, cwd, env }: CommandRequest): string {
   lines.push('ramet_t=2 ramet_f=x', 'exec 2>&4 4>&-')
   // Looked up before the pid is told: whoever knows the pid knows that the command was started.
   if (typeof command !== 'string') lines.push(present(command[0] ?? ''))
-  lines.push('printf %s "${ramet_m}P$$ $ramet_m" >&2')
-  lines.push(typeof command === 'string' ? shellText(command).text : `exec ${command.map(shellQuote).join(' ')}`)
+  lines.push(typeof command === 'string' ? shellText(command, 'ramet_x').text : `ramet_e ${command.map(shellQuote).join(' ')}`)
   return lines.join(';')
 }
 
@@ -112,11 +135,12 @@ export function badName(request: CommandRequest): string | undefined {
 export function rawPreamble(request: CommandRequest, mark: string): string {
   const script = leader(request)
   const half = mark.length / 2
-  const marks = `${mark.slice(0, half)} ${mark.slice(half)}\n`.repeat(2)
+  // In two pieces, which the shell joins: whatever echoes its input does not print it whole.
+  const marks = `${mark.slice(0, half)} ${mark.slice(half)}\n`
   if (!script.includes('\n')) return `${marks}${script}\n`
   // Several lines: each behind a `+`, and a dot at the end, without which nothing is run.
-  const gather = 'ramet_n=${IFS#??};ramet_p=;ramet_e=;while IFS= read -r ramet_l;do case $ramet_l in .)ramet_e=1;break;;esac;' +
-    'ramet_p=$ramet_p$ramet_n${ramet_l#+};done;[ "$ramet_e" ]&&eval "$ramet_p"'
+  const gather = 'ramet_n=${IFS#??};ramet_a=;ramet_z=;while IFS= read -r ramet_l;do case $ramet_l in .)ramet_z=1;break;;esac;' +
+    'ramet_a=$ramet_a$ramet_n${ramet_l#+};done;[ "$ramet_z" ]&&eval "$ramet_a"'
   return `${marks}${gather}\n${script.split('\n').map((line) => `+${line}\n`).join('')}.\n`
 }
 
@@ -125,7 +149,12 @@ export const CONTROL_LINE = `exec sh -c ': ramet raw control;while IFS= read -r 
 
 /** Sends one signal ('SIGTERM') to a process, or to the group that it leads. */
 export function signalText(signal: string, pid: number, group: boolean): string {
-  return `kill -s ${signal.slice(3)} -- ${group ? '-' : ''}${pid}`
+  return `${group ? `${groupMade(pid)};` : ''}kill -s ${signal.slice(3)} -- ${group ? '-' : ''}${pid}`
+}
+
+/** A leader whose pid is known may be a few instructions away from making its group. */
+function groupMade(leader: number): string {
+  return `i=0;while [ $i -lt 40 ]&&kill -s 0 -- ${leader}&&! kill -s 0 -- -${leader};do sleep 0.05||sleep 1;i=$((i+1));done`
 }
 
 /** TERM, up to `grace` ms of waiting, KILL: on the target, so that it is done even if we are gone in the meantime. Done when all are gone. */
@@ -133,7 +162,7 @@ export function terminateText(pid: number, group: boolean, grace: number): strin
   const who = `${group ? '-' : ''}${pid}`
   const tenths = Math.ceil(grace / 100)
   const lives = group ? groupLives(pid) : `kill -s 0 -- ${who}`
-  return `kill -s TERM -- ${who};kill -s CONT -- ${who};i=0;` +
+  return `${group ? `${groupMade(pid)};` : ''}kill -s TERM -- ${who};kill -s CONT -- ${who};i=0;` +
     `while [ $i -lt ${tenths} ]&&${lives};do sleep 0.1||{ sleep 1;i=$((i+9));};i=$((i+1));done;` +
     `kill -s KILL -- ${who};i=0;while [ $i -lt 4 ]&&${lives};do sleep 0.05||sleep 1;i=$((i+1));done`
 }
