@@ -1,4 +1,5 @@
-import { chmod, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, readFile, readdir, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { build } from 'esbuild'
 import { dist, root, source } from './paths.mjs'
@@ -38,7 +39,18 @@ const common = {
   logLevel: 'warning',
 }
 
-/** The library, the command, `ramet/remote` and the server of `ramet bench` without a host, in dist/ or (for tests) in another directory. What is heavy is imported dynamically in the source and so becomes a chunk of its own. */
+/** In CommonJS, which loads sooner and which V8 can be given compiled; there import() would not work, and no package that we load is for import() alone. */
+const { splitting: _, chunkNames: __, ...whole } = common
+const commonjs = {
+  ...whole,
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  supported: { 'dynamic-import': false },
+  banner: { js: `const rametUrl = require('node:url').pathToFileURL(__filename).href` },
+  define: { ...noDirectory, 'import.meta.url': 'rametUrl', 'import.meta.dirname': '__dirname' },
+}
+
+/** The library, `ramet/remote` and the server of `ramet bench` without a host, in dist/ or (for tests) in another directory. What is heavy is imported dynamically in the source and so becomes a chunk of its own. */
 export async function buildLibrary(into = dist) {
   // Chunks are named by their content: those of an earlier build would be packed too.
   for (const name of await readdir(into).catch(() => [])) {
@@ -46,18 +58,31 @@ export async function buildLibrary(into = dist) {
   }
   const result = await build({
     ...common,
-    entryPoints: { index: source + 'controller/index.ts', cli: source + 'cli/main.ts', remote: source + 'remote.ts', 'embedded-server': source + 'cli/bench/embedded-server.ts' },
+    entryPoints: { index: source + 'controller/index.ts', remote: source + 'remote.ts', 'embedded-server': source + 'cli/bench/embedded-server.ts' },
     outdir: into,
     external,
     banner,
   })
-  const { splitting: _, ...whole } = common
-  const keyFiles = await build({ ...whole, format: 'cjs', plugins: [], entryPoints: { 'bcrypt-pbkdf': 'bcrypt-pbkdf' }, outdir: into, outExtension: { '.js': '.cjs' } })
-  const cli = await readFile(into + 'cli.js', 'utf8')
-  if (!cli.startsWith('#!')) await writeFile(into + 'cli.js', `#!/usr/bin/env node\n${cli}`)
-  await chmod(into + 'cli.js', 0o755)
+  const keyFiles = await build({ ...commonjs, plugins: [], banner: {}, entryPoints: { 'bcrypt-pbkdf': 'bcrypt-pbkdf' }, outdir: into })
+  const command = await buildCommand(into)
+  const built = [result, keyFiles, ...command]
   return {
-    inputs: [result, keyFiles].flatMap(({ metafile }) => Object.keys(metafile.inputs)),
-    outputs: Object.entries(result.metafile.outputs).map(([file, output]) => ({ file, bytes: output.bytes })),
+    inputs: built.flatMap(({ metafile }) => Object.keys(metafile.inputs)),
+    outputs: built.flatMap(({ metafile }) => Object.entries(metafile.outputs)).map(([file, output]) => ({ file, bytes: output.bytes })),
   }
+}
+
+/** The command, whole in one file, and the program that starts it. */
+async function buildCommand(into) {
+  const command = await build({ ...commonjs, entryPoints: { command: source + 'cli/main.ts' }, outdir: into, external })
+  const id = createHash('sha256').update(await readFile(into + 'command.cjs')).digest('hex').slice(0, 16)
+  const launch = await build({
+    ...commonjs,
+    banner: { js: '#!/usr/bin/env node' },
+    define: { ...commonjs.define, RAMET_BUILD: JSON.stringify(id) },
+    entryPoints: { cli: source + 'cli/launch.ts' },
+    outdir: into,
+  })
+  await chmod(into + 'cli.cjs', 0o755)
+  return [command, launch]
 }

@@ -4,7 +4,7 @@ import { compare, interleave, rowOf, type Benchmark, type Row, type Side } from 
 import { side, type Lab } from '../lab.ts'
 import { clush, clushMissing } from '../peers/clush.ts'
 import { parallelSsh, psshMissing } from '../peers/pssh.ts'
-import { linesOf, run } from '../processes.ts'
+import { cleanEnv, linesOf, run } from '../processes.ts'
 import type { Suite } from '../sshd.ts'
 import { addresses, root, type Workspace } from '../workspace.ts'
 
@@ -39,20 +39,22 @@ async function cliRow(lab: Lab, name: string, suite: Suite): Promise<Row> {
   compare(row, 'ramet run', 'clush', suite === 'default' ? undefined : 0.7)
   compare(row, 'ramet run', 'parallel-ssh', suite === 'default' ? undefined : 0.9)
   compare(row, 'ramet run', 'ansible -m command', suite === 'default' ? undefined : 0.25)
+  row.notes.push('All start from what their interpreters have compiled before: the warm-up leaves ramet its own, the packages of the others brought theirs (.pyc).')
   row.notes.push(`ansible takes part in the first ${slowRounds} rounds, without a warm-up; 32 forks, pipelining, its masters ended outside of its time.`)
   return row
 }
 
-const cli = join(root, 'dist', 'cli.js')
+const cli = join(root, 'dist', 'cli.cjs')
 
 function rametMissing(): string | undefined {
-  return existsSync(cli) ? undefined : 'dist/cli.js is not built'
+  return existsSync(cli) ? undefined : 'dist/cli.cjs is not built'
 }
 
 async function rametRun(workspace: Workspace, port: number): Promise<number> {
   const done = await run([
     process.execPath, cli, 'run', command, '-t', hosts.map((host) => `${host}:${port}`).join(','), '--user', workspace.user,
-    '--private-key', workspace.key, '--known-hosts', workspace.knownHosts, '--ssh-config', 'none'])
+    '--private-key', workspace.key, '--known-hosts', workspace.knownHosts, '--ssh-config', 'none',
+  ], { env: { ...cleanEnv(), XDG_CACHE_HOME: join(workspace.dir, 'cache') } })
   // As of the others, each host's answer is asked for, and not only that it all ended well.
   const lines = linesOf(done.stdout)
   if (done.code !== 0 || lines !== 2 * hosts.length) throw new Error(`ramet run ended with ${done.code} after ${lines} lines: ${done.stderr.trim()} ${done.stdout.slice(-500)}`)

@@ -33,7 +33,7 @@ const RESERVED: { specifier: RegExp; only: RegExp; why: string }[] = [
 ]
 
 /** Files that a build or a user starts from; everything else must be imported by something. */
-const ENTRIES = /^(controller\/index|cli\/(main|bench\/embedded-server)|remote-stub\/(main|parent|hop-(ssh2|openssh|spawned))|remote|modules\/[^/]+)\.ts$/
+const ENTRIES = /^(controller\/index|cli\/(launch|main|bench\/embedded-server)|remote-stub\/(main|parent|hop-(ssh2|openssh|spawned))|remote|modules\/[^/]+)\.ts$/
 
 export const MAX_LINES = 320
 

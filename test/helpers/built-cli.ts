@@ -13,5 +13,5 @@ export async function buildCli(place: string): Promise<string> {
   for (const name of ['stub.br', 'modules']) cpSync(join(root, 'dist', name), join(dist, name), { recursive: true })
   cpSync(join(root, 'package.json'), join(place, 'package.json'))
   symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
-  return `${dist}cli.js`
+  return `${dist}cli.cjs`
 }

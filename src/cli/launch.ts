@@ -1,0 +1,81 @@
+import { closeSync, constants as file, fstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createRequire, wrap } from 'node:module'
+import { homedir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
+import { Script } from 'node:vm'
+
+/**
+ * The program behind the name `ramet`: starts the command, in the form that V8 made of it in an earlier run. Compiling is a third
+ * of the processor time of a short run; Python keeps its .pyc files for the same reason. Node has such a cache of its own from 22.1.
+ *
+ * It is kept in `$XDG_CACHE_HOME/ramet` (default `~/.cache/ramet`), written once per build and Node, and taken only from a file
+ * that is ours and that nobody else can write: what stands in it is executed. NODE_DISABLE_COMPILE_CACHE turns it off.
+ */
+
+/** Of the command's text; the build puts it here. V8 itself compares no more than the length. */
+declare const RAMET_BUILD: string
+
+/** Files kept, one per build and Node: whoever has two of each alternates without writing. */
+const KEPT = 4
+/** Bytes of a file that is read. The real one has one million. */
+const SIZE_MAX = 16 * 1024 * 1024
+
+const command = join(import.meta.dirname, 'command.cjs')
+const requireHere = createRequire(command)
+
+if (process.env['NODE_DISABLE_COMPILE_CACHE']) requireHere(command)
+else start()
+
+function start(): void {
+  const path = join(directory(), `${RAMET_BUILD}-${process.version}-${process.arch}`)
+  const cachedData = read(path)
+  // Its text is ASCII.
+  const script = new Script(wrap(readFileSync(command, 'latin1')), { filename: command, cachedData })
+  // Of a run that only prints its help it would hold next to nothing.
+  if ((cachedData === undefined || script.cachedDataRejected) && /^[a-z]/.test(process.argv[2] ?? '')) {
+    process.once('exit', () => write(path, script))
+  }
+  const main = script.runInThisContext() as (...scope: unknown[]) => void
+  const module = { exports: {} }
+  main(module.exports, requireHere, module, command, import.meta.dirname)
+}
+
+function directory(): string {
+  const given = process.env['XDG_CACHE_HOME']
+  return join(given !== undefined && isAbsolute(given) ? given : join(homedir(), '.cache'), 'ramet')
+}
+
+function read(path: string): Buffer | undefined {
+  try {
+    const fd = openSync(path, file.O_RDONLY | file.O_NOFOLLOW)
+    try {
+      const { uid, mode, size } = fstatSync(fd)
+      // Under sudo the home may be somebody else's.
+      const ours = process.geteuid === undefined || (uid === process.geteuid() && (mode & 0o022) === 0)
+      return ours && size <= SIZE_MAX ? readFileSync(fd) : undefined
+    } finally {
+      closeSync(fd)
+    }
+  } catch {
+    return undefined
+  }
+}
+
+/** Whatever keeps it from being written: the next run compiles again. */
+function write(path: string, script: Script): void {
+  const unfinished = `${path}.${process.pid}`
+  try {
+    const folder = directory()
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    try {
+      writeFileSync(unfinished, script.createCachedData(), { flag: 'wx', mode: 0o600 })
+      renameSync(unfinished, path)
+    } finally {
+      rmSync(unfinished, { force: true })
+    }
+    const files = readdirSync(folder).map((name) => join(folder, name)).map((name) => ({ name, time: statSync(name).mtimeMs }))
+    for (const { name } of files.sort((a, b) => b.time - a.time).slice(KEPT)) rmSync(name, { force: true })
+  } catch {
+    // As above.
+  }
+}
