@@ -2,6 +2,11 @@ import { RametError } from '../router/errors.ts'
 import type { ConnectOptions, Reconnect } from './api.ts'
 import { escapeControls } from './logs.ts'
 
+const KNOWN: Record<keyof ConnectOptions, true> = {
+  identityFile: true, password: true, passphrase: true, prompt: true, hostKeys: true, knownHosts: true, sshConfig: true, transport: true, agent: true, via: true,
+  jump: true, node: true, runtime: true, keepalive: true, timeout: true, signal: true, reconnect: true, fresh: true,
+}
+
 /** What a program without types may get wrong about a connection, found before anything is opened. Throws RametError 'target-invalid' or 'usage'. */
 export function checkConnect(target: unknown, options: ConnectOptions): void {
   if (typeof target !== 'string') {
@@ -9,6 +14,7 @@ export function checkConnect(target: unknown, options: ConnectOptions): void {
       outcome: 'not-sent', hint: 'Write ssh://user@host:port, user@host, an alias of your OpenSSH configuration, local:, sudo:USER or docker:NAME.',
     })
   }
+  for (const name of Object.keys(options)) if (!Object.hasOwn(KNOWN, name)) throw unknown(target, name)
   const { hostKeys, transport, runtime, timeout, keepalive, reconnect, signal } = options
   // A mode that is misspelt must not open what the right one would have refused.
   if (hostKeys !== undefined && typeof hostKeys !== 'function') oneOf(target, 'hostKeys', hostKeys, ['enforce', 'accept', 'ignore'])
@@ -32,7 +38,15 @@ function number(target: string, name: string, value: unknown): void {
 }
 
 function wrong(target: string, name: string, wanted: string): RametError {
-  // What stands before @ may hold a password.
-  const shown = escapeControls(target.slice(0, 256).replace(/^.*@/s, ''))
-  return new RametError('usage', `${shown}: ${name} has to be ${wanted}`, { outcome: 'not-sent', hint: `Nothing was opened. Give ${name} as the documentation says, or leave it out.` })
+  return new RametError('usage', `${shown(target)}: ${name} has to be ${wanted}`, { outcome: 'not-sent', hint: `Nothing was opened. Give ${name} as the documentation says, or leave it out.` })
 }
+
+/** A misspelt via would connect from here, a misspelt timeout never give up. */
+function unknown(target: string, name: string): RametError {
+  return new RametError('usage', `${shown(target)}: '${escapeControls(name.slice(0, 100))}' is no option of connect()`, {
+    outcome: 'not-sent', hint: `Nothing was opened. The options are ${Object.keys(KNOWN).join(', ')}.`,
+  })
+}
+
+/** What stands before @ may hold a password. */
+const shown = (target: string): string => escapeControls(target.slice(0, 256).replace(/^.*@/s, ''))
