@@ -5,7 +5,7 @@ const why: readonly [row: RegExp, reason: string][] = [
   [/^fleet60$/, 'a Worker takes 17 ms of CPU on Node 20, and one machine is all 60 targets'],
   [/^fleet60-memory$/, "V8's heap grows in steps"],
   [/^exec/, 'Node starts a process in 0.6 ms, Python in 0.2'],
-  [/^cli32$/, 'reading its own program is a fifth of the time'],
+  [/^cli32$/, 'two thirds of it is the work of 32 logins at the servers, on the same two cores'],
   [/^tree-warm/, 'two more processes per hop take turns on two cores, and none finds its cache warm'],
   [/^simulation/, 'the model is simpler than the machine'],
 ]

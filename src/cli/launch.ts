@@ -31,13 +31,15 @@ function start(): void {
   const cachedData = read(path)
   // Its text is ASCII.
   const script = new Script(wrap(readFileSync(command, 'latin1')), { filename: command, cachedData })
-  // Of a run that only prints its help it would hold next to nothing.
-  if ((cachedData === undefined || script.cachedDataRejected) && /^[a-z]/.test(process.argv[2] ?? '')) {
-    process.once('exit', () => write(path, script))
-  }
+  if (cachedData === undefined || script.cachedDataRejected) process.once('exit', (code) => code === 0 && worked(process.argv.slice(2)) && write(path, script))
   const main = script.runInThisContext() as (...scope: unknown[]) => void
   const module = { exports: {} }
   main(module.exports, requireHere, module, command, import.meta.dirname)
+}
+
+/** Of a run that only printed its help, or what was wrong with its options, it would hold next to nothing. */
+function worked([word = '', ...options]: string[]): boolean {
+  return /^[a-z]/.test(word) && !options.some((option) => option === '--help' || option === '-h')
 }
 
 function directory(): string {

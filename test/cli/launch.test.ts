@@ -6,10 +6,10 @@ import { promisify } from 'node:util'
 import { build } from 'esbuild'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
-/** What the launcher starts: it prints a word and what it sees around it, and ends with 7. */
+/** What the launcher starts: it prints a word and what it sees around it, and ends with 7 where it is told to 'fail'. */
 const command = (word: string): string => `
 const say = async () => console.log('${word}', require('node:path').basename(__filename), require.resolve('./command.cjs') === __filename, typeof module, typeof exports, __dirname.length > 1)
-say().then(() => process.exit(7))
+say().then(() => process.exit(process.argv[2] === 'fail' ? 7 : 0))
 `
 
 let folder: string
@@ -31,7 +31,7 @@ async function start(argv: string[], env: Record<string, string> = {}): Promise<
   const run = promisify(execFile)(process.execPath, [join(folder, 'cli.cjs'), ...argv], { env: { PATH, HOME: join(folder, 'home'), ...env } })
   const { code, stdout, stderr } = await run.then((done) => ({ code: 0, ...done }), (error: { code: number; stdout: string; stderr: string }) => error)
   expect(stderr).toBe('')
-  expect(code).toBe(7)
+  expect(code).toBe(argv[0] === 'fail' ? 7 : 0)
   return stdout.trim()
 }
 
@@ -65,10 +65,9 @@ describe('what the first run has compiled', () => {
     expect(stdout).toMatch(/^-rw-------.* one-v/m)
   })
 
-  test('is kept of no run without a command, and of none where that is switched off', async () => {
+  test('is kept of no run that had nothing to do or failed, and of none where that is switched off', async () => {
     write('first')
-    await start(['--version'])
-    await start([])
+    for (const argv of [[], ['--version'], ['run', '--help'], ['run', 'x', '-h'], ['fail']]) await start(argv)
     await start(['run'], { NODE_DISABLE_COMPILE_CACHE: '1' })
     expect(existsSync(cache())).toBe(false)
   })
