@@ -98,6 +98,7 @@ export class Actions implements ContextActions {
       },
       (graph, name, args, resolve, reject) => this.send(graph, name, args, resolve, reject),
       () => turnsOf(this.core),
+      (name, reject) => this.waits(name, reject),
     )
   }
 
@@ -106,10 +107,15 @@ export class Actions implements ContextActions {
     const name = fn.name === '' ? 'function' : fn.name
     return new CallPromise((resolve, reject) => {
       const inTurn = turnsOf(this.core).take()
+      const over = this.waits(name, reject)
       this.home.bundler().then((bundler) => {
         const graph = bundler.inline(source, name)
-        inTurn(() => this.send(graph, 'default', args, resolve, reject))
+        inTurn(() => {
+          over()
+          this.send(graph, 'default', args, resolve, reject)
+        })
       }).catch((error: unknown) => {
+        over()
         reject(located(error as Error, this.core.path))
         inTurn(() => {})
       })
@@ -129,19 +135,29 @@ export class Actions implements ContextActions {
     }
   }
 
+  /** Hears of an abort while a call waits to be sent: its code is being read, or that of calls before it. */
+  private waits(name: string, reject: (error: Error) => void): () => void {
+    const signal = this.options.signal as Partial<AbortSignal> | undefined
+    const abort = (): void => reject(this.aborted(name))
+    // What is no signal is refused when it is sent.
+    signal?.addEventListener?.('abort', abort, { once: true })
+    return () => signal?.removeEventListener?.('abort', abort)
+  }
+
+  private aborted(name: string): RametError {
+    const { path } = this.core
+    return new RametError('cancelled', `${path.join(' > ')}: ${name} was aborted before it was called`, {
+      path, outcome: 'not-sent', cause: this.options.signal?.reason, hint: 'It never left this process.' })
+  }
+
   private send(graph: CodeGraph, name: string, args: readonly unknown[], resolve: (value: unknown) => void, reject: (error: Error) => void): void {
-    const { signal } = this.options
     try {
       checkCall(this.options, this.core.path)
     } catch (error) {
       reject(error as Error)
       return
     }
-    if (signal?.aborted === true) {
-      reject(new RametError('cancelled', `${this.core.path.join(' > ')}: ${name} was aborted before it was called`, {
-        path: this.core.path, outcome: 'not-sent', cause: signal.reason, hint: 'It never left this process.' }))
-      return
-    }
+    if (this.options.signal?.aborted === true) return reject(this.aborted(name))
     try {
       this.gate()
       this.core.call(graph, name, args, this.options, { value: resolve, failed: reject, iterable: resolve })

@@ -20,7 +20,7 @@ export function refusedConnecting(error: Error): Connecting {
     spawn: () => {
       throw error
     },
-    use: <M>() => remoteModule<M>(rejected, () => {}, () => new Turns()),
+    use: <M>() => remoteModule<M>(rejected, () => {}, () => new Turns(), () => () => {}),
     call: () => new CallPromise((_, reject) => reject(error)) as never,
     with: () => actions,
   }

@@ -3,6 +3,9 @@ import { CallPromise } from './call-promise.ts'
 import { type CodeGraph, sentFiles } from './code-graph.ts'
 import type { Turns } from './turns.ts'
 
+/** A call waits to be sent, and may be given up meanwhile. What is returned is to be called when it waits no more. */
+type Waits = (name: string, reject: (error: Error) => void) => () => void
+
 type Send = (graph: CodeGraph, name: string, args: readonly unknown[], resolve: (value: unknown) => void, reject: (error: Error) => void) => void
 
 /**
@@ -10,7 +13,7 @@ type Send = (graph: CodeGraph, name: string, args: readonly unknown[], resolve: 
  * with the first call, and again after one that could not be read; later calls through the same object use what was read then,
  * and leave in the tick they are made in, unless a call before them (`turns`: those of the context) still waits for its code.
  */
-export function remoteModule<M>(load: () => Promise<CodeGraph>, send: Send, turns: () => Turns): RemoteModule<M> {
+export function remoteModule<M>(load: () => Promise<CodeGraph>, send: Send, turns: () => Turns, waits: Waits): RemoteModule<M> {
   let graph: CodeGraph | undefined
   let waiting: { use: (graph: CodeGraph) => void; reject: (error: Error) => void }[] = []
 
@@ -41,13 +44,16 @@ export function remoteModule<M>(load: () => Promise<CodeGraph>, send: Send, turn
       const line = turns()
       if (graph !== undefined && line.idle) return send(graph, name, args, resolve, reject)
       const inTurn = line.take()
+      const over = waits(name, reject)
       whenLoaded((loaded) => inTurn(() => {
+        over()
         try {
           send(loaded, name, args, resolve, reject)
         } catch (error) {
           reject(error)
         }
       }), (error) => {
+        over()
         reject(error)
         inTurn(() => {})
       })

@@ -17,7 +17,7 @@ test('a module whose file was wrong is read again by the next call, and nothing 
   }, (_graph, name, args, resolve) => {
     sent.push([name, args])
     resolve('well')
-  }, () => turns)
+  }, () => turns, () => () => {})
   const outcomes = await Promise.allSettled([module.f(1), module.f(2), module.files()])
   expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
   expect(loads).toBe(1)
@@ -34,7 +34,7 @@ test('a call that cannot be sent costs none of those that were made while the fi
   const module = remoteModule<{ f(x: number): string }>(async () => graph, (_graph, _name, [x], resolve) => {
     if (x === 1) throw new Error('cannot be sent')
     resolve(`sent ${String(x)}`)
-  }, () => turns)
+  }, () => turns, () => () => {})
   expect(await Promise.allSettled([module.f(1), module.f(2)])).toMatchObject([{ status: 'rejected', reason: { message: 'cannot be sent' } }, { value: 'sent 2' }])
 })
 
@@ -45,7 +45,7 @@ test('a module whose code has been read waits for that of the calls before it, a
   const moduleOf = (load: () => Promise<typeof graph>) => remoteModule<{ f(x: number): void }>(load, (_graph, _name, [x], resolve) => {
     sent.push(x)
     resolve(undefined)
-  }, () => turns)
+  }, () => turns, () => () => {})
   const { promise, resolve } = deferred<typeof graph>()
   const warm = moduleOf(async () => graph)
   await warm.f(1)
