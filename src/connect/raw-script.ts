@@ -19,21 +19,39 @@ import type { CommandRequest } from './command.ts'
  * each, and where one has no cheap way, another shell is started, which has.
  */
 
-/** Becomes a program in a group of its own: `ramet_x` for the text of a command; `ramet_e`, by a shell that reports what cannot be executed, for an argv. */
+/** The mark in two pieces, which the shell joins: whatever echoes its input does not print it whole. */
+const READ_MARK = 'IFS=" " read -r ramet_m ramet_l&&ramet_m=$ramet_m$ramet_l'
+
+/**
+ * Becomes a program in a group of its own: `ramet_x` for the text of a command, `ramet_v` for an argv. `ramet_e` does it by another
+ * shell, INNER: for an argv, because it reports what cannot be executed; for a program that stands in a folder, because setsid need
+ * not know what every shell knows, to run a script without a first line (musl's does not); and instead of perl, whose exec fails silently.
+ */
 const BECOME = [
-  'ramet_y(){ case $ramet_g in setsid)exec setsid "$@";;perl)exec perl -e "setpgrp(0,0);exec @ARGV" "$@";;*)exec "$@";;esac; }',
+  'ramet_y(){ case $ramet_g in setsid)exec setsid "$@";;perl)exec perl -e "setpgrp(0,0);exec @ARGV" "$@";;*)trap - 0;exec "$@";;esac; }',
   'ramet_e(){ export ramet_m;ramet_y /bin/sh -c "$ramet_i" /bin/sh "$ramet_d" "$@"; }',
-  'ramet_x(){ [ "$ramet_p" ]||ramet_e "$@";printf %s "${ramet_m}P$ramet_p $ramet_m" >&2;ramet_y "$@"; }',
+  'ramet_v(){ ramet_e ramet_v "$@"; }',
+  'ramet_x(){ case $ramet_g:$1 in *:/bin/sh);;perl:*|*/*)ramet_p=;;esac;[ "$ramet_p" ]||ramet_e ramet_x "$@"' +
+    ';printf %s "${ramet_m}P$ramet_p $ramet_m" >&2;ramet_y "$@"; }',
 ].join(';')
 
-/** What the shell of `ramet_e` runs. It is its own leader, so it knows its pid; the mark has come by its environment. */
-const INNER = 'ramet_l=$ramet_m;unset ramet_m;ramet_m=$ramet_l ramet_t=2 ramet_f=x;trap "$1" 0;shift;printf %s "${ramet_m}P$$ $ramet_m" >&2;exec "$@"'
+/**
+ * What the shell of `ramet_e` runs: a command, or else a line from stdin. It is its own leader, so it knows its pid; the mark has come
+ * by its environment, which is gone with it. What becomes of the text of a command is for the shell's own words, as in every lane.
+ * mksh has to look for printf, in a PATH that may be the command's.
+ */
+const INNER = 'ramet_l=$ramet_m;unset ramet_m;ramet_m=$ramet_l ramet_t=2 ramet_f=x;trap "$1" 0;shift' +
+  ';ramet_v(){ { [ "$KSH_VERSION" ]&&print -rn "${ramet_m}P$$ $ramet_m"||printf %s "${ramet_m}P$$ $ramet_m"; } >&2;exec "$@"; };ramet_x(){ trap - 0;ramet_v "$@"; }' +
+  ';[ $# -gt 0 ]&&{ "$@";exit; };exec 4>&2 2>/dev/null;ramet_t=4 ramet_f=c;IFS= read -r ramet_l&&eval "$ramet_l"'
 
-/** The last word of a leader that has not become the command. */
-const LAST_WORD = 'ramet_s=$?;printf %s "${ramet_m}F$ramet_f $ramet_s$ramet_m" >&$ramet_t'
+/**
+ * The last word of a leader that has not become the command. mksh runs `true` itself where it should become it; and after an exec that
+ * failed it waits forever for a program that it starts, as it does printf: of a command that was not started no line end disturbs.
+ */
+const LAST_WORD = 'ramet_s=$?;[ $ramet_f = x ]&&[ $ramet_s -lt 126 ]||echo "${ramet_m}F$ramet_f $ramet_s$ramet_m" >&$ramet_t'
 
-/** A subshell's `$$` is its parent's. Of /proc only a pid is believed whose parent is ours: it may show another namespace. */
-const OWN_PID = 'ramet_p=$BASHPID;[ "$ramet_k" ]&&IFS=" " read -r ramet_p ramet_l ramet_l ramet_q ramet_l </proc/self/stat&&{ [ "$ramet_q" = $$ ]||ramet_p=; }'
+/** A subshell's `$$` is its parent's. Of /proc only a pid is believed whose parent is ours: it may show another namespace; of $BASHPID one that is not what the reporter saw: it may come from the environment. */
+const OWN_PID = 'ramet_p=$BASHPID;[ "$ramet_p" = "$ramet_b" ]&&ramet_p=;[ "$ramet_k" ]&&IFS=" " read -r ramet_p ramet_l ramet_l ramet_q ramet_l </proc/self/stat&&{ [ "$ramet_q" = $$ ]||ramet_p=; }'
 
 /** Reads one line from the same stdin, where the reporter has left it. A shell that fails to execute, or to set a variable that it holds fast, ends. */
 const LEAD = `exec >&3 2>/dev/null 3>&- 5>&-;[ "$BASH_VERSION" ]&&set -o posix;${OWN_PID}` +
@@ -43,16 +61,19 @@ const LEAD = `exec >&3 2>/dev/null 3>&- 5>&-;[ "$BASH_VERSION" ]&&set -o posix;$
  * Waits for the leader. A status above 128 is a signal only if the shell says so in words, and it says so on its own stderr,
  * which is not the command's: a pipe that the reporter reads, or else all this is done in a subshell that is read.
  */
-const WAIT = `ramet_l=$ramet_m;unset ramet_m;ramet_m=$ramet_l ramet_d=$1 ramet_i=$2 ramet_g=$3;${BECOME};(${LEAD});ramet_s=$?` +
+const WAIT = `[ "$ramet_m" ]||{ ${READ_MARK}; };ramet_d=$1 ramet_i=$2 ramet_g=$3 ramet_b=$BASHPID;${BECOME};(${LEAD});ramet_s=$?` +
   ';[ "$ramet_k" ]||{ printf %s "E$ramet_s ";[ $ramet_s -gt 128 ]&&kill -l $ramet_s; }'
 
 /**
  * Takes WAIT, LAST_WORD and INNER as arguments. dash and busybox keep a here-document in a pipe, whose other end Linux opens
  * again: words that come there cost no process. Shells with a version may keep it in a file. bash says its words in its first
- * shell only, and not in POSIX mode.
+ * shell only, and not in POSIX mode: that shell, which stays, reads the mark for itself, since whoever lists processes may list their environment.
+ * What an account sets for every shell (SHELLOPTS) would change what is told here.
  */
 const REPORTER = [
-  ': ramet raw command;IFS=" " read -r ramet_m ramet_l&&ramet_m=$ramet_m$ramet_l||exit 1',
+  ': ramet raw command;[ "$BASH_VERSION" ]&&set +aemuvx;unset ramet_m ramet_l',
+  `${READ_MARK}||exit 1`,
+  '[ "$BASH_VERSION" ]||read -r ramet_l',
   'ramet_w=$1 ramet_k= ramet_n=${IFS#??}',
   'exec 3>&1 4>&2',
   'if command -v setsid >/dev/null 2>&1;then ramet_g=setsid;elif command -v perl >/dev/null 2>&1;then ramet_g=perl;else ramet_g=plain;fi',
@@ -64,7 +85,7 @@ const REPORTER = [
   'if [ "$ramet_k" ];then eval "$ramet_w";ramet_r="E$ramet_s ";' +
     'if [ $ramet_s -gt 128 ];then { printf %s "$ramet_r";kill -l $ramet_s;echo;echo "$ramet_m"; } >&2;ramet_r=;' +
     'while read -r ramet_l <&5;do case $ramet_l in "$ramet_m")break;;esac;ramet_r=$ramet_r$ramet_l;done;fi;' +
-    'elif [ "$BASH_VERSION" ];then export ramet_m;ramet_r=$(exec "$BASH" -c "set +o posix;$ramet_w" sh "$@" 2>&1);' +
+    'elif [ "$BASH_VERSION" ];then ramet_r=$(exec "$BASH" -c "set +o posix;$ramet_w" sh "$@" 2>&1);' +
     'else ramet_r=$(eval "$ramet_w" 2>&1);fi',
   'printf %s "${ramet_m}E$ramet_m"',
   'printf %s "${ramet_m}E$ramet_r$ramet_m" >&4',
@@ -82,6 +103,9 @@ export function shellQuote(text: string): string {
   return `'${text.replace(/'/g, "'\\''")}'`
 }
 
+/** From here on stderr is the command's, and what fails is its program. */
+const BARE = 'ramet_t=2 ramet_f=x;exec 2>&4 4>&-'
+
 function leader({ command, cwd, env }: CommandRequest): string {
   const lines: string[] = []
   if (cwd !== undefined) lines.push(`cd -- ${shellQuote(cwd.startsWith('/') ? cwd : `./${cwd}`)}||exit 1`)
@@ -89,10 +113,10 @@ function leader({ command, cwd, env }: CommandRequest): string {
   for (const [name, value] of Object.entries(env ?? {})) {
     lines.push(value === undefined ? `unset ${name}` : `export ${name}=${shellQuote(value)}`)
   }
-  lines.push('ramet_t=2 ramet_f=x', 'exec 2>&4 4>&-')
+  lines.push(BARE)
   // Looked up before the pid is told: whoever knows the pid knows that the command was started.
   if (typeof command !== 'string') lines.push(present(command[0] ?? ''))
-  lines.push(typeof command === 'string' ? shellText(command, 'ramet_x').text : `ramet_e ${command.map(shellQuote).join(' ')}`)
+  lines.push(typeof command === 'string' ? shellText(command, 'ramet_x').text : `ramet_v ${command.map(shellQuote).join(' ')}`)
   return lines.join(';')
 }
 
@@ -136,12 +160,14 @@ export function rawPreamble(request: CommandRequest, mark: string): string {
   const script = leader(request)
   const half = mark.length / 2
   // In two pieces, which the shell joins: whatever echoes its input does not print it whole.
-  const marks = `${mark.slice(0, half)} ${mark.slice(half)}\n`
-  if (!script.includes('\n')) return `${marks}${script}\n`
+  const marks = `${mark.slice(0, half)} ${mark.slice(half)}\n`.repeat(2)
+  // What the caller sets (PATH, LD_LIBRARY_PATH, PERL5OPT) is for the command, not for what makes its group: that comes first.
+  const first = Object.keys(request.env ?? {}).length === 0 ? marks : `${marks}${BARE};ramet_e\n`
+  if (!script.includes('\n')) return `${first}${script}\n`
   // Several lines: each behind a `+`, and a dot at the end, without which nothing is run.
   const gather = 'ramet_n=${IFS#??};ramet_a=;ramet_z=;while IFS= read -r ramet_l;do case $ramet_l in .)ramet_z=1;break;;esac;' +
     'ramet_a=$ramet_a$ramet_n${ramet_l#+};done;[ "$ramet_z" ]&&eval "$ramet_a"'
-  return `${marks}${gather}\n${script.split('\n').map((line) => `+${line}\n`).join('')}.\n`
+  return `${first}${gather}\n${script.split('\n').map((line) => `+${line}\n`).join('')}.\n`
 }
 
 /** For the login shell: a shell that runs lines from its stdin, for signals. */

@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { connectLocal } from '../../src/connect/local.ts'
@@ -50,6 +50,16 @@ function laneOver(connection: Connection) {
 
 const NASTY = "it's \"x\" \\ \\n !1 !! $HOME `id` %d * ~ {a,b} #\n second line é漢\t."
 
+/** What execve() refuses a shell either runs itself or reports. */
+async function reportsWhatCannotBeExecuted({ exec }: ReturnType<typeof laneOver>): Promise<void> {
+  const broken = program('#!/no/such/interpreter\n')
+  const { exitCode, signal, stderr } = await exec(broken)
+  expect({ signal, said: String(stderr).includes(broken), failed: [126, 127].includes(exitCode ?? 0) }).toEqual({ signal: null, said: true, failed: true })
+  expect(await exec(program('exit 5\n'))).toMatchObject({ exitCode: 5, stderr: '' })
+  // Whatever a shell makes of such an argv: it ends.
+  await exec([broken]).catch((error: unknown) => expect(error).toMatchObject({ code: 'spawn-failed' }))
+}
+
 async function behavesAsEverywhere({ exec, failing }: ReturnType<typeof laneOver>): Promise<void> {
   expect(await exec('echo out; echo err >&2; exit 3')).toMatchObject({ stdout: 'out\n', stderr: 'err\n', exitCode: 3, signal: null })
   expect(await exec(['printf', '%s', NASTY])).toMatchObject({ stdout: NASTY, stderr: '', exitCode: 0 })
@@ -58,12 +68,29 @@ async function behavesAsEverywhere({ exec, failing }: ReturnType<typeof laneOver
   expect(await exec('kill -9 $$')).toMatchObject({ exitCode: null, signal: 'SIGKILL', stderr: '' })
   expect(await exec('ulimit -c 0; kill -SEGV $$')).toMatchObject({ exitCode: null, signal: 'SIGSEGV', stderr: '' })
   expect(await exec('exit 137')).toMatchObject({ exitCode: 137, signal: null })
+  expect(await exec(['true'])).toMatchObject({ exitCode: 0, signal: null, stderr: '' })
   expect(await failing(['no-such-program'])).toMatchObject({ code: 'spawn-failed' })
   expect(await failing('true', { cwd: '/no/such/folder' })).toMatchObject({ code: 'spawn-failed' })
   const error = await failing('sleep 60 & echo $!; sleep 61', { timeout: 400 })
   expect(error).toMatchObject({ code: 'timeout', result: { exitCode: null, signal: 'SIGTERM' } })
   expect(existsSync(`/proc/${String(error.result.stdout).trim()}/exe`)).toBe(false)
+  // What is set for the command is not used to start it.
+  const elsewhere = { PATH: '/nowhere', LD_LIBRARY_PATH: '/nowhere', PERL5OPT: '-Mno::such::module' }
+  expect(await exec('echo $PATH; exit 4', { env: elsewhere })).toMatchObject({ stdout: '/nowhere\n', stderr: '', exitCode: 4 })
+  expect(await exec(['/bin/sleep', '0'], { env: { PATH: undefined, X: 'a\nb' } })).toMatchObject({ exitCode: 0, stderr: '' })
+  expect(await failing(['sleep', '0'], { env: elsewhere })).toMatchObject({ code: 'spawn-failed' })
+  expect(await failing('true', { env: elsewhere, cwd: '/no/such/folder' })).toMatchObject({ code: 'spawn-failed' })
 }
+
+/** An executable file in a new folder. */
+function program(text: string): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'ramet-program-')), 'program')
+  writeFileSync(path, text, { mode: 0o755 })
+  programs.push(dirname(path))
+  return path
+}
+const programs: string[] = []
+afterAll(() => { for (const folder of programs) rmSync(folder, { recursive: true }) })
 
 describe('whatever the login shell', () => {
   for (const shell of ['bash', 'dash', 'zsh', 'fish', 'tcsh', 'mksh']) {
@@ -96,15 +123,43 @@ describe('whatever /bin/sh is', () => {
       const there = laneOver(changed((line) => use(line.replace('exec sh', `exec ${sh}`)), use))
       await behavesAsEverywhere(there)
       expect(await there.exec('echo $0')).toMatchObject({ stdout: `${sh}\n` })
+      await reportsWhatCannotBeExecuted(there)
+      // Whoever lists processes may list their environment.
+      expect(await there.exec('p=$PPID; while [ $p -gt 1 ]; do cat /proc/$p/environ; read -r _ _ _ p _ </proc/$p/stat; done | grep -c ramet_')).toMatchObject({ stdout: '0\n', exitCode: 1 })
     }, 40_000)
   }
+
+  test.skipIf(where('bash') === undefined)('what an account sets for every bash changes nothing (needs bash)', async () => {
+    mkdirSync(join(folder, 'bash-options'))
+    const sh = join(folder, 'bash-options', 'sh')
+    symlinkSync(where('bash') as string, sh)
+    const use = (text: string) => text.replaceAll('/bin/sh', sh)
+    for (const SHELLOPTS of ['errexit', 'nounset', 'xtrace', 'verbose', 'monitor', 'allexport']) {
+      const { exec } = laneOver(changed((line) => use(line.replace('exec sh', `exec ${sh}`)), use, { ...process.env, SHELLOPTS }))
+      expect(await exec('echo out; echo err >&2; exit 3')).toMatchObject({ stdout: 'out\n', stderr: 'err\n', exitCode: 3, signal: null })
+      expect(await exec(['printf', '%s', 'a\nb'])).toMatchObject({ stdout: 'a\nb', stderr: '', exitCode: 0 })
+      expect(await exec('kill -9 $$')).toMatchObject({ exitCode: null, signal: 'SIGKILL' })
+    }
+  }, 40_000)
+
+  test.skipIf(where('zsh') === undefined)('the pid is right where the environment holds a variable that another shell would set (needs zsh)', async () => {
+    mkdirSync(join(folder, 'zsh'))
+    const sh = join(folder, 'zsh', 'sh')
+    symlinkSync(where('zsh') as string, sh)
+    const use = (text: string) => text.replaceAll('/bin/sh', sh)
+    const { lane } = laneOver(changed((line) => use(line.replace('exec sh', `exec ${sh}`)), use, { ...process.env, BASHPID: '1' }))
+    const command = lane.start({ command: 'echo $$', live: true })
+    const said = new Promise<string>((resolve) => { command.onOutput = (_stream, bytes) => resolve(Buffer.from(bytes).toString()) })
+    expect(await command.pid).toBe(Number(await said))
+  })
 
   test('perl makes the process group where there is no setsid', async () => {
     const bin = join(folder, 'no-setsid')
     mkdirSync(bin)
-    for (const name of ['perl', 'sh', 'cat', 'sleep', 'printf', 'cut']) symlinkSync(where(name) as string, join(bin, name))
+    for (const name of ['perl', 'sh', 'cat', 'sleep', 'printf', 'cut', 'true']) symlinkSync(where(name) as string, join(bin, name))
     const there = laneOver(changed((line) => line, undefined, { ...process.env, PATH: bin }))
     await behavesAsEverywhere(there)
+    await reportsWhatCannotBeExecuted(there)
     const { stdout } = await there.exec('echo $$; cut -d" " -f5 /proc/$$/stat')
     const [pid, group] = String(stdout).split('\n')
     expect(group).toBe(pid)
