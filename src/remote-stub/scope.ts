@@ -51,6 +51,8 @@ export class Scopes {
       scope.cancelled = error
       scope.controller?.abort(error)
     }
+    // Listeners of the signal and the `finally` of a generator ask for `current`, and what they do not catch is this call's.
+    answer.giveUp = (leave) => (this.tracking ? this.storage.run(scope, leave) : leave())
     const start = (): void => {
       this.onThread?.(answer.channel.id)
       answer.run(() => find()(...args))

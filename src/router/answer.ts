@@ -13,6 +13,8 @@ export class Answer implements ChannelHandler {
   readonly channel: Channel
   /** Set by whoever runs the function: told when the caller gave up. */
   onCancel: ((error: RametError) => void) | undefined
+  /** Set by the same: calls what ends the function's work. */
+  giveUp: (leave: () => void) => void = (leave) => leave()
   /** Called once when nothing of the call is left. */
   onDone: (() => void) | undefined
   private iterator: AsyncIterator<unknown> | undefined
@@ -65,8 +67,10 @@ export class Answer implements ChannelHandler {
     if (this.state === 'ended') return
     const iterator = this.iterator
     this.done()
-    this.onCancel?.(error)
-    if (iterator !== undefined) leave(iterator)
+    this.giveUp(() => {
+      this.onCancel?.(error)
+      if (iterator !== undefined) leave(iterator)
+    })
   }
 
   writable(): void {

@@ -120,6 +120,30 @@ describe.each(NODE_VERSIONS)('on Node %s', (version) => {
       expect(openChannels()).toHaveLength(1)
     })
 
+    test.each(isolations)('`current` is known to what a call does once it was given up: a listener of its signal, the end of its generator (isolate: %s)', async (isolate) => {
+      const t = context.with({ isolate, timeout: 20_000 }).use<Matrix>(matrix)
+      await t.traces()
+      const closed = t.whenClosed()
+      // While others run it has to be told apart from them.
+      const others = [t.waits(300), t.waits(300)]
+      let deadline: number | undefined
+      for await (deadline of t.asksAtItsEnd()) break
+      await closed
+      expect(await t.traces()).toEqual([`listener: ${deadline}`, `finally: ${deadline}`])
+      expect(await Promise.all(others)).toEqual(['waited', 'waited'])
+    })
+
+    test.each(isolations)('what a listener of the signal throws is logged and ends no other call (isolate: %s)', async (isolate) => {
+      const t = context.with({ isolate }).use<Matrix>(matrix)
+      await t.count()
+      records.all.length = 0
+      const causing = thrown(context.with({ isolate, timeout: 50 }).use<Matrix>(matrix).throwsWhenAborted())
+      const other = t.waits(500)
+      expect(await causing).toMatchObject({ code: 'timeout' })
+      expect(await records.first(({ text }) => text.includes('thrown by a listener of 1'))).toMatchObject({ level: 'error' })
+      expect(await other).toBe('waited')
+    })
+
     test.each(isolations)('an error arrives with name, message, code, cause and the lines of the TypeScript file (isolate: %s)', async (isolate) => {
       const error = await thrown(context.with({ isolate }).use<Matrix>(matrix).fail())
       expect(error).toMatchObject({ code: 'remote-error', outcome: 'failed', path: context.path, cause: { name: 'TypeError', message: 'it failed', code: 'EFAIL', cause: { name: 'RangeError', message: 'the cause' } } })
