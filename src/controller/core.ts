@@ -81,7 +81,7 @@ export class ContextCore implements StemOwner, ParentCore {
     this.ready.catch(() => {})
     this.runtime = options.runtime === 'raw' ? 'raw' : 'node'
     this.shipment = new Shipment(home.modules, this.id)
-    this.log = new ContextLog(home.book, options.path, home.clock)
+    this.log = new ContextLog(home.book, options.path, home.clock, home.modules.sources)
     const { id, path, remoteError } = this
     this.lanes = new CommandLanes(home, { id, path, remoteError, ship: (together) => this.shipment.ship(this.stem?.code, ownModule('exec'), false, together) })
     if (this.runtime === 'node') this.openStem()

@@ -4,6 +4,7 @@ import { LINE, LineLog } from '../base/line-log.ts'
 import { RateLimit } from '../base/rate-limit.ts'
 import { decode } from '../router/codec.ts'
 import { LEVEL, type Level } from '../router/protocol.ts'
+import { remapStack, type SourceLookup } from './stacks.ts'
 
 /** Records per second and context, and how many at once; the rest is counted. */
 const RATE = 4000
@@ -46,9 +47,12 @@ export class ContextLog {
   private readonly context: string
   private readonly limit: RateLimit
   private readonly lines: LineLog
+  private readonly sources: SourceLookup
 
-  constructor(book: LogBook, path: readonly string[], clock: Clock) {
+  /** `sources` are the modules whose stacks it may hold. */
+  constructor(book: LogBook, path: readonly string[], clock: Clock, sources: SourceLookup = () => undefined) {
     this.book = book
+    this.sources = sources
     this.context = path.join(' > ')
     this.limit = new RateLimit(clock, RATE, (dropped) => book.write('warn', { context: this.context, dropped }, 'lines were dropped'))
     this.lines = new LineLog(this.limit, (text) => {
@@ -70,7 +74,9 @@ export class ContextLog {
       return
     }
     const remoteTime = typeof time === 'number' ? time : undefined
-    this.write(name, { ...fieldsOf(more), source: escapeControls(source.slice(0, 32)), remoteTime }, text.slice(0, 2 * LINE), missing)
+    // Of an error that nobody caught, or that code printed, this is the only stack that anybody gets.
+    const words = text.slice(0, 2 * LINE)
+    this.write(name, { ...fieldsOf(more), source: escapeControls(source.slice(0, 32)), remoteTime }, words.includes('ramet:/') ? remapStack(words, this.sources) : words, missing)
   }
 
   /** Something that we have to say of the context, however often it makes us. */

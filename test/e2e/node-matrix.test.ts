@@ -192,7 +192,9 @@ describe.each(NODE_VERSIONS)('on Node %s', (version) => {
         const t = context.with({ isolate }).use<Matrix>(matrix)
         expect(await t.leavesBomb()).toBe('left')
         const other = t.waits(60)
-        await records.first(({ text, level }) => level === 'error' && text.includes('a late bomb'))
+        const { text: logged } = await records.first(({ text, level }) => level === 'error' && text.includes('a late bomb'))
+        // Nobody else hears of it: the log has the lines of the TypeScript file.
+        expect(logged).toContain(`${fileURLToPath(matrix)}:119:11`)
         expect(await other).toBe('waited')
       }
     })
