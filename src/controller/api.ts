@@ -237,7 +237,10 @@ export interface ContextActions {
   exec(command: string | string[], options?: ExecOptions): Promise<ExecResult>
   /** The same with live streams. Returns at once; throws only on a context that is lost or closed. */
   spawn(command: string | string[], options?: SpawnOptions): RemoteChild
-  /** A file's functions, to be called on the target. A relative path starts at the working directory; the file is read with the first call. */
+  /**
+   * A file's functions, to be called on the target. A relative path starts at the working directory; the file is read with the first
+   * call. Exports named `then` and `toJSON` cannot be called: promises and loggers look for them.
+   */
   use<M>(module: URL | string): RemoteModule<M>
   /** Runs a function that uses nothing from outside itself. Rejects with 'captured-variables', or with 'remote-error' and what it threw as `cause`. */
   call<Args extends unknown[], Result>(fn: (...args: Args) => Result, ...args: Args): Call<RemoteResult<Result>>

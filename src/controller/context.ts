@@ -1,3 +1,4 @@
+import { inspect, type InspectOptions } from 'node:util'
 import type { Call, Connecting, ConnectOptions, Context, ContextActions, ContextInfo, ExecOptions, ExecResult, RemoteChild, RemoteModule, SpawnOptions } from './api.ts'
 import type { Bundler } from './bundler.ts'
 import { CallPromise } from './call-promise.ts'
@@ -127,6 +128,16 @@ export class Actions implements ContextActions {
     return new Actions(this.core, this.home, { ...this.options, ...options }, this.gate)
   }
 
+  /** What logs, JSON and the console show of it: a password may be among all that it holds. */
+  toJSON(): Pick<Context, 'name' | 'path' | 'state' | 'runtime'> {
+    const { name, path, state, runtime } = this.core
+    return { name, path: [...path], state, runtime }
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    return `Context ${inspect(this.toJSON(), options)}`
+  }
+
   private prepareProcess(): void {
     try {
       this.core.processes?.prepare()
@@ -211,6 +222,10 @@ export class Handle extends Actions implements Context {
 
   get info(): ContextInfo | undefined {
     return this.core.info
+  }
+
+  override toJSON(): ReturnType<Actions['toJSON']> {
+    return { ...super.toJSON(), state: this.state }
   }
 
   async ping(options: { timeout?: number; signal?: AbortSignal } = {}): Promise<number> {

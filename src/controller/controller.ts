@@ -1,3 +1,4 @@
+import { inspect, type InspectOptions } from 'node:util'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { Pace } from '../connect/pace.ts'
 import { RametError } from '../router/errors.ts'
@@ -116,6 +117,15 @@ export class Controller implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  /** What logs, JSON and the console show of it: a password may be among all that it holds. */
+  toJSON(): { state: string; contexts: string[] } {
+    return { state: this.state, contexts: [...this.contexts.cores.values()].map(({ path }) => path.join(' > ')) }
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    return `Controller ${inspect(this.toJSON(), options)}`
   }
 
   private async end(): Promise<void> {

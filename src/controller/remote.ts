@@ -62,8 +62,9 @@ export function remoteModule<M>(load: () => Promise<CodeGraph>, send: Send, turn
 
   return new Proxy(Object.create(null) as RemoteModule<M>, {
     get(_target, name) {
-      // A proxy that had a `then` would be taken for a promise wherever it is returned from an async function.
-      if (typeof name !== 'string' || name === 'then') return undefined
+      // A proxy that had a `then` would be taken for a promise wherever it is returned from an async function; a `toJSON` would
+      // be called by every logger and JSON.stringify that comes across it.
+      if (typeof name !== 'string' || name === 'then' || name === 'toJSON') return undefined
       let found = methods.get(name)
       if (found === undefined) methods.set(name, (found = method(name)))
       return found

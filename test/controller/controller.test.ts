@@ -1,4 +1,5 @@
 import { getEventListeners } from 'node:events'
+import { inspect } from 'node:util'
 import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import type { ConnectOptions } from '../../src/controller/api.ts'
@@ -171,5 +172,23 @@ test('ten thousand calls and pings leave nothing behind that grows', async () =>
   expect(tree.controller['contexts'].cores.values().next().value?.['near']?.['pings']['waiting']).toEqual([])
   // The log's channel and liveness, at both ends, and nothing else.
   expect(tree.clock.pending).toBeLessThanOrEqual(2)
+  expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
+})
+
+test('a log, JSON and the console show what a context is, and nothing of what it was connected with', async () => {
+  const tree = newTree()
+  const connecting = tree.connect('web1', { password: 'hunter2' })
+  const context = await connecting
+  const { controller } = tree
+  let logged = ''
+  pino({ base: null, timestamp: false }, { write: (line) => (logged += line) }).info({ context, controller, with: context.with({ timeout: 5 }) }, 'deployed')
+  const shown = { name: 'web1', path: ['web1'], state: 'connected', runtime: 'node' }
+  expect(JSON.parse(logged)).toEqual({ level: 30, context: shown, controller: { state: 'open', contexts: ['web1'] }, with: shown, msg: 'deployed' })
+  expect(inspect(context)).toBe("Context { name: 'web1', path: [ 'web1' ], state: 'connected', runtime: 'node' }")
+  expect(inspect(new Map([[context, { ok: true }]]))).toContain("Context { name: 'web1'")
+  expect(inspect(controller)).toBe("Controller { state: 'open', contexts: [ 'web1' ] }")
+  for (const each of [context, controller, connecting]) expect(inspect(each, { depth: 20 })).not.toContain('hunter2')
+  await context.close()
+  expect(JSON.stringify(context)).toContain('"state":"closed"')
   expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
 })

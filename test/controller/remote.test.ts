@@ -60,3 +60,12 @@ test('a module whose code has been read waits for that of the calls before it, a
   void warm.f(6)
   expect(sent).toEqual([1, 3, 4, 5, 6])
 })
+
+test('a promise that gives a module, and a logger that is given one, call nothing', async () => {
+  const sent: string[] = []
+  const module = remoteModule<{ f(): string }>(async () => inlineGraph('module.exports={}', 'f'), (_graph, name) => void sent.push(name), () => new Turns())
+  const given = await Promise.resolve(module)
+  expect(JSON.stringify({ given })).toBe('{"given":{}}')
+  await module.files()
+  expect(sent).toEqual([])
+})
