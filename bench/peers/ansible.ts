@@ -79,10 +79,8 @@ export class Ansible {
     const ssh = [...(compressed ? ['-C'] : []), ...sshOptions(this.#workspace, suite)]
     const config = this.#workspace.file(join(this.#name, 'ansible.cfg'), configText(this.#folder, this.#strategy, hosts.length, ssh))
     const inventory = this.#workspace.file(join(this.#name, 'hosts.ini'), inventoryText(hosts, this.#workspace.user))
-    // A variable of the caller's would go before the file.
-    const env = Object.fromEntries(Object.entries(cleanEnv()).filter(([name]) => !/^(ANSIBLE|MITOGEN)_/.test(name)))
     try {
-      return await run([program, '-i', inventory, ...args], { env: { ...env, ANSIBLE_CONFIG: config } })
+      return await run([program, '-i', inventory, ...args], { env: { ...cleanEnv(), ANSIBLE_CONFIG: config } })
     } finally {
       await this.#endMasters(hosts)
     }
