@@ -87,6 +87,11 @@ export function medianOf(row: Row, name: string): number {
   return median(find(row, name)?.rounds.flat() ?? [])
 }
 
+/** In place of a row whose server is not here: `without` names it. None of its figures has a verdict. */
+export function unmeasuredRow(name: string, figure: string, without: string, why: string): Row {
+  return { ...rowOf(name, figure, '', [{ name: without, rounds: [], missing: why }]), checks: [{ text: 'all of its figures', value: NaN, missing: why }] }
+}
+
 /** `side` takes at most `bound` times what `peer` takes; without a bound the ratio is only shown. */
 export function compare(row: Row, side: string, peer: string, bound?: number): void {
   const text = bound === undefined ? `${side} / ${peer}` : `${side} ≤ ${bound} × ${peer}`

@@ -10,7 +10,7 @@ export function quantile(samples: readonly number[], q: number): number {
 export const median = (samples: readonly number[]): number => quantile(samples, 0.5)
 
 export interface Ratio {
-  /** Median of all samples of the one over median of all samples of the other. */
+  /** Median of the samples of the one over median of those of the other, in the rounds that both took part in. */
   value: number
   /** First and third quartile of the same ratio taken round by round: how far another run may land. */
   spread: [number, number]
@@ -18,7 +18,9 @@ export interface Ratio {
 
 /** Compares two series of one interleaved run. `rounds` hold the samples of each round, in the order in which they ran. */
 export function ratioOf(ours: readonly number[][], theirs: readonly number[][]): Ratio {
-  const each: number[] = []
-  for (let i = 0; i < Math.min(ours.length, theirs.length); i++) each.push(median(ours[i] ?? []) / median(theirs[i] ?? []))
-  return { value: median(ours.flat()) / median(theirs.flat()), spread: [quantile(each, 0.25), quantile(each, 0.75)] }
+  // What the machine did in a round that one of them sat out fell on the other alone.
+  const both = Math.min(ours.length, theirs.length)
+  const [own, other] = [ours.slice(0, both), theirs.slice(0, both)]
+  const each = own.map((samples, round) => median(samples) / median(other[round] ?? []))
+  return { value: median(own.flat()) / median(other.flat()), spread: [quantile(each, 0.25), quantile(each, 0.75)] }
 }

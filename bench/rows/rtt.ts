@@ -1,5 +1,5 @@
 import { Dropbear } from '../dropbear.ts'
-import { compare, interleave, medianOf, rowOf, stretchWithin, within, type Benchmark, type Row, type Side } from '../harness.ts'
+import { compare, interleave, medianOf, rowOf, stretchWithin, unmeasuredRow, within, type Benchmark, type Row, type Side } from '../harness.ts'
 import { address, prepared, side, type Lab } from '../lab.ts'
 import type { Relay } from '../relay.ts'
 import type { Suite } from '../sshd.ts'
@@ -79,7 +79,7 @@ export const rttConnect: Benchmark = {
     yield plain
     const missing = await Dropbear.missing()
     if (missing === undefined) yield await connectRow(lab, judged, 'dropbear', lab.own(await Dropbear.start(lab.workspace)), 'dropbear')
-    else yield { ...rowOf(`rtt${judged}-connect-dropbear`, figureOf(judged), 'ms', []), notes: [`not measured: ${missing}`] }
+    else yield unmeasuredRow(`rtt${judged}-connect-dropbear`, figureOf(judged), 'dropbear', missing)
   },
 }
 

@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest'
-import { atLeast, brokenRow, compare, faster, interleave, print, rowOf, within } from '../../bench/harness.ts'
+import { expect, test, vi } from 'vitest'
+import { atLeast, brokenRow, compare, faster, interleave, print, rowOf, unmeasuredRow, within } from '../../bench/harness.ts'
+import { cleanEnv } from '../../bench/processes.ts'
 import { quantile, ratioOf } from '../../bench/stats.ts'
 
 test('quantiles lie between neighbours, in whatever order samples come', () => {
@@ -10,6 +11,20 @@ test('quantiles lie between neighbours, in whatever order samples come', () => {
 
 test('a ratio is of the medians, its spread of the rounds', () => {
   expect(ratioOf([[1], [2], [3]], [[2], [2], [2]])).toEqual({ value: 1, spread: [0.75, 1.25] })
+})
+
+test('who takes part in fewer rounds is compared in those: what the machine did later fell on the other alone', () => {
+  expect(ratioOf([[1], [1], [4], [4], [4]], [[2], [2]])).toEqual({ value: 0.5, spread: [0.5, 0.5] })
+  expect(ratioOf([[2], [2]], [[1], [1], [4], [4], [4]])).toEqual({ value: 2, spread: [2, 2] })
+})
+
+test('what a caller tells one interpreter or one peer alone reaches none of them', () => {
+  const own = { NODE_EXTRA_CA_CERTS: '/x', NODE_DISABLE_COMPILE_CACHE: '1', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1', PSSH_PAR: '1', SSH_AUTH_SOCK: '/x', RAMET_TEST_KEPT: 'yes' }
+  for (const [name, value] of Object.entries(own)) vi.stubEnv(name, value)
+  const env = cleanEnv()
+  vi.unstubAllEnvs()
+  expect(Object.keys(own).filter((name) => name in env)).toEqual(['RAMET_TEST_KEPT'])
+  expect(env['PATH']).toBe(process.env['PATH'])
 })
 
 test('rounds interleave, the first is dropped, and a side that fails leaves the others running', async () => {
@@ -59,4 +74,10 @@ test('a benchmark that breaks off has no verdict on any of its figures, and says
   const row = brokenRow('r', new Error('sshd is not installed'))
   expect(row.checks.map(({ met, missing }) => [met, missing])).toEqual([[undefined, 'failed: sshd is not installed']])
   expect(print(row)).toBe('r: it broke off\n  no verdict  all of its figures: failed: sshd is not installed')
+})
+
+test('a row whose server is not here has no verdict either, and names the server', () => {
+  const row = unmeasuredRow('r', 'a figure', 'dropbear', 'dropbear is not installed')
+  expect(row.checks.map(({ met, missing }) => [met, missing])).toEqual([[undefined, 'dropbear is not installed']])
+  expect(print(row)).toBe('r: a figure\n  dropbear  not measured: dropbear is not installed\n  no verdict  all of its figures: dropbear is not installed')
 })
