@@ -124,6 +124,17 @@ async function main(): Promise<number> {
     return 1
   }
   const options = { short: values.short ?? false, ...(samples === undefined ? {} : { samples }) }
+  let stopped = false
+  const halt = deferred<never>()
+  halt.promise.catch(() => {})
+  const stop = (): void => {
+    stopped = true
+    // Closing what a benchmark runs on makes most of it fail at once; the rest is not waited for. What was measured so far is printed.
+    halt.reject(new Error('stopped'))
+  }
+  // Before there is anything that would be left.
+  process.once('SIGINT', stop)
+  process.once('SIGTERM', stop)
   const workspace = new Workspace()
   const found = await versions()
   const { cpu, cores, memory, system } = machine()
@@ -133,16 +144,6 @@ async function main(): Promise<number> {
 
   const rows: Row[] = []
   let lab: Lab | undefined
-  let stopped = false
-  const halt = deferred<never>()
-  halt.promise.catch(() => {})
-  const stop = (): void => {
-    stopped = true
-    // Closing what a benchmark runs on makes most of it fail at once; the rest is not waited for. What was measured so far is printed.
-    halt.reject(new Error('stopped'))
-  }
-  process.once('SIGINT', stop)
-  process.once('SIGTERM', stop)
   try {
     for (const benchmark of benchmarks) {
       if (stopped || (only && !only.includes(benchmark.name))) continue
@@ -169,7 +170,7 @@ async function main(): Promise<number> {
     workspace.close()
   }
   // What was stopped is no full run, but it may have been told where to go.
-  const out = stopped ? values.out : file
+  const out = stopped ? rows.length > 0 ? values.out : undefined : file
   if (out !== undefined) write(out, { date, machine: machine(), versions: found, rows })
   const { lines, allMet } = verdicts(rows, options)
   console.log(lines.join('\n'))
