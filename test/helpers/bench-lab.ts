@@ -23,7 +23,7 @@ export interface Result {
   kind: string
   calls: number
   p50_ms: number
-  cpu_ms: { own: number; children: number | null }
+  cpu_ms: { own: number; children: number | null; at_least?: boolean }
   per_call?: Wire
   opening?: Wire
   samples_ms: number[]

@@ -33,6 +33,8 @@ export interface Entry {
   readonly fresh: boolean
   /** Calls at once that the server lets through; `why` names its limit. */
   readonly most?: { readonly count: number; readonly why: string } | undefined
+  /** Each call leaves a process behind that only init waits for: what that spent nobody can read. */
+  readonly orphans?: boolean
   /** Why it takes no part. */
   readonly leftOut?: string | undefined
   make(door?: Door): Contender
@@ -72,6 +74,8 @@ export interface Row {
   /** CPU of this process and, where it can be read, of its children in its slices. */
   cpuOwn: number
   cpuChildren: number | undefined
+  /** More was spent than that: by processes that nobody of ours waits for. */
+  readonly orphans?: boolean
   failed: number
   /** The last failure. */
   failure: string | undefined

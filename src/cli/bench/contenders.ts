@@ -31,7 +31,7 @@ const SESSIONS = { count: 8, why: 'the server\'s MaxSessions' }
 const QUESTION = 5000
 
 /** Where the target, or the first hop before it, listens, when TCP goes there straight from here. */
-export type Direct = { config: SshConfig } | { none: string }
+export type Direct = { config: SshConfig } | { none: string; /** A client of the system's needs a process of its own to get there. */ led?: boolean }
 
 /** What the ssh client of this machine is; undefined: there is none. */
 export interface SshProgram {
@@ -56,8 +56,8 @@ export async function findDirect({ place, flags }: Situation): Promise<Direct> {
   const config = await sshConfigOf(first, flags)
   const name = place.steps.length > 1 ? `the hop ${first.name}` : 'the target'
   if (config === undefined) return { none: `${name} is not reached by SSH` }
-  if ((first.jump ?? 'none') !== 'none' || config.proxyJump.length > 0) return { none: 'the connection goes through a jump host' }
-  if (config.needsOpenSsh.length > 0) return { none: `the configuration asks for ${config.needsOpenSsh.join(', ')}` }
+  if ((first.jump ?? 'none') !== 'none' || config.proxyJump.length > 0) return { none: 'the connection goes through a jump host', led: true }
+  if (config.needsOpenSsh.length > 0) return { none: `the configuration asks for ${config.needsOpenSsh.join(', ')}`, led: config.needsOpenSsh.includes('proxycommand') }
   if (flags.transport === 'openssh') return { none: 'ramet was told to use the system\'s ssh' }
   return { config }
 }
@@ -93,9 +93,10 @@ export async function allContenders(situation: Situation, ssh: SshProgram | unde
   const pinned = pinnedLines(ssh, config)
   const byTcp = await findSshWay(situation, direct)
   const ramet = (door: Door | undefined): OpenRamet => opener(situation, door)
+  const orphans = place.steps.length > 1 || ('none' in direct && direct.led === true)
   return [
-    { id: 'ssh', label: 'ssh', what: 'a new ssh for each call, as it is configured', fresh: true, most: LOGINS, leftOut: noSsh, make: (door) => new FreshSsh(options(door)) },
-    { id: 'ssh-pinned', label: 'ssh, pinned', what: "the same with ramet's key exchange and cipher, which cost less", fresh: true, most: LOGINS, leftOut: noSsh, make: (door) => new FreshSsh(options(door, pinned)) },
+    { id: 'ssh', label: 'ssh', what: 'a new ssh for each call, as it is configured', fresh: true, most: LOGINS, orphans, leftOut: noSsh, make: (door) => new FreshSsh(options(door)) },
+    { id: 'ssh-pinned', label: 'ssh, pinned', what: "the same with ramet's key exchange and cipher, which cost less", fresh: true, most: LOGINS, orphans, leftOut: noSsh, make: (door) => new FreshSsh(options(door, pinned)) },
     { id: 'ssh-master', label: 'ssh, ControlMaster', what: 'a new ssh for each call over one open connection', fresh: false, most: SESSIONS, leftOut: noSsh, make: (door) => new MasterSsh(options(door), files) },
     { id: 'ssh2', label: 'ssh2', what: 'the ssh2 library, one channel for each call on one open connection', fresh: false, most: SESSIONS, leftOut: 'none' in byTcp ? byTcp.none : undefined, make: (door) => plainSsh2(situation, 'none' in byTcp ? [] : byTcp, door) },
     { id: 'ramet-raw', label: 'ramet, raw', what: 'ramet without a Node on the target, on an open connection', fresh: false, most: SESSIONS, make: (door) => new WarmRamet(ramet(door), 'raw', work) },

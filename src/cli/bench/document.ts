@@ -12,7 +12,7 @@ export function document(report: Report, figures: readonly Figures[]): string {
     results: figures.map((one) => ({
       contender: one.id, name: one.label, kind: one.kind, calls: one.calls, planned: one.planned, failed: one.failed, ...(one.failure === undefined ? {} : { failure: one.failure }),
       p50_ms: micro(one.p50), p95_ms: micro(one.p95), p99_ms: micro(one.p99), calls_per_second: micro(one.perSecond),
-      cpu_ms: { own: micro(one.cpuOwn), children: one.cpuChildren === undefined ? null : micro(one.cpuChildren) },
+      cpu_ms: { own: micro(one.cpuOwn), children: one.cpuChildren === undefined ? null : micro(one.cpuChildren), ...(one.cpuAtLeast ? { at_least: true } : {}) },
       ...(one.wire === undefined ? {} : { per_call: wire(one.wire) }),
       ...(one.opening === undefined ? {} : { opening: wire(one.opening) }),
       ...(one.floor === undefined ? {} : { floor_ms: micro(one.floor) }),

@@ -18,6 +18,8 @@ export interface Figures {
   /** Of this process and its children; the second is undefined where it can't be read. */
   cpuOwn: number
   cpuChildren: number | undefined
+  /** Whether more was spent than those say. */
+  cpuAtLeast: boolean
   /** Of one call; undefined where it was not counted. */
   wire: Wire | undefined
   /** Of what stays open: connecting, and the code that the first calls bring. Undefined for who connects for each call. */
@@ -42,6 +44,7 @@ function figuresOfRow(row: Row, { counted, rtt }: Report): Figures {
     perSecond: busy > 0 ? (calls / busy) * 1000 : 0,
     cpuOwn: row.cpuOwn / calls,
     cpuChildren: row.cpuChildren === undefined ? undefined : Math.max(0, row.cpuChildren) / calls,
+    cpuAtLeast: row.cpuChildren === undefined || row.orphans === true,
     wire,
     opening: found === undefined || found.fresh ? undefined : found.opening,
     floor: wire === undefined || rtt.tcp === undefined ? undefined : wire.roundTrips * rtt.tcp,

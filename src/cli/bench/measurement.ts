@@ -143,7 +143,7 @@ export class Measurement {
       return
     }
     running.kinds.set(kind, each)
-    const row: Row = { id: entry.id, label: entry.label, kind, planned: 0, times: [], busy: 0, cpuOwn: 0, cpuChildren: undefined, failed: 0, failure: undefined }
+    const row: Row = { id: entry.id, label: entry.label, kind, planned: 0, times: [], busy: 0, cpuOwn: 0, cpuChildren: undefined, failed: 0, failure: undefined, ...(entry.orphans === true ? { orphans: true } : {}) }
     this.#estimates.set(row, each)
     this.rows.push(row)
   }

@@ -14,7 +14,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'p95', rank: 2, text: ({ p95 }) => shortTime(p95) },
   { title: 'p99', rank: 6, text: ({ p99 }) => shortTime(p99) },
   { title: 'calls/s', rank: 1, text: ({ perSecond }) => shortRate(perSecond) },
-  { title: 'CPU', rank: 3, text: ({ cpuOwn, cpuChildren }) => `${cpuChildren === undefined ? '>' : ''}${shortTime(cpuOwn + (cpuChildren ?? 0))}` },
+  { title: 'CPU', rank: 3, text: ({ cpuOwn, cpuChildren, cpuAtLeast }) => `${cpuAtLeast ? '>' : ''}${shortTime(cpuOwn + (cpuChildren ?? 0))}` },
   { title: 'round trips', rank: 4, text: ({ wire }) => (wire === undefined ? '-' : shortCount(wire.roundTrips)) },
   { title: 'floor', rank: 7, text: ({ floor }) => (floor === undefined ? '-' : shortTime(floor)) },
   { title: 'sent', rank: 5, text: ({ wire }) => (wire === undefined ? '-' : shortBytes(wire.bytesOut)) },
@@ -57,6 +57,7 @@ export function remarks(report: Report, figures: readonly Figures[]): string[] {
   }
   if (figures.some(({ wire }) => wire !== undefined)) lines.push(`Bytes and packets are TCP payload${hop === undefined ? '' : ` between here and ${hop},`} as a relay of ours saw them, in a pass of its own that is not timed.`)
   if (figures.some(({ cpuChildren }) => cpuChildren === undefined)) lines.push("CPU is this process's alone (>): this system does not tell what child processes spend.")
+  else if (report.rows.some(({ orphans }) => orphans === true)) lines.push('CPU behind > is without the process that ssh starts to reach the next machine and does not wait for.')
   for (const { label, kind, failed, failure } of report.rows) if (failed > 0) lines.push(`${label}, ${kind}: ${plural(failed, 'call')} failed: ${failure}`)
   for (const { label, kinds, reason } of leftOut) lines.push(`Left out: ${label}${kinds.length === 1 ? `, ${kinds[0]}` : ''}: ${reason}`)
   lines.push(...report.notes)

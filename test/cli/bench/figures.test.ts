@@ -97,6 +97,16 @@ describe('the table', () => {
     ])
   })
 
+  test('marks CPU that is not all of it, and says whose is missing', () => {
+    const led = report({ rows: [row('ssh', 'ssh', 'command', [130], { orphans: true }), row('ramet-warm', 'ramet, warm', 'command', [2])] })
+    const [titles, ssh, warm] = table(figuresOf(led), Infinity)
+    const cpu = (line: string): string => line.trim().split(/ {2,}/)[titles!.trim().split(/ {2,}/).indexOf('CPU') + 1]!
+    expect([cpu(ssh!), cpu(warm!)]).toEqual(['>2.50 ms', '2.50 ms'])
+    expect(remarks(led, figuresOf(led)).filter((line) => line.startsWith('CPU'))).toEqual(['CPU behind > is without the process that ssh starts to reach the next machine and does not wait for.'])
+    const { results } = (JSON.parse(document(led, figuresOf(led))) as { items: { value: { results: { cpu_ms: object }[] } }[] }).items[0]!.value
+    expect(results.map(({ cpu_ms: spent }) => spent)).toEqual([{ own: 0.5, children: 2, at_least: true }, { own: 0.5, children: 2 }])
+  })
+
   test.each([120, 80, 60, 40, 20])('fits %i columns by leaving some out', (width) => {
     const lines = table(figures, width)
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width)
