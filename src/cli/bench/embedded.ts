@@ -1,5 +1,4 @@
 import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import { join } from 'node:path'
@@ -41,11 +40,18 @@ export async function startEmbedded(count: number, program: URL): Promise<Embedd
     throw usageError(`a server of its own needs a folder for its keys, and ${noFolder(error)}`, 'set TMPDIR to one that can be written to', error)
   })
   const child = fork(fileURLToPath(program), [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-  const exited = once(child, 'exit')
+  // What can't be sent is told by the end of the one who would read it: ^C may be its end before it is our own.
+  child.on('error', () => {})
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve())
+    child.once('error', () => {
+      if (child.pid === undefined) resolve()
+    })
+  })
   const ask = async <Kind extends FromServer['kind']>(message: ToServer, kind: Kind): Promise<FromServer & { kind: Kind }> => {
-    const answer = once(child, 'message') as Promise<[FromServer]>
+    const answer = new Promise<FromServer>((resolve) => void child.once('message', (reply) => resolve(reply as FromServer)))
     child.send(message)
-    const [reply] = await Promise.race([answer, exited.then(() => { throw new Error('the embedded SSH server ended by itself') })])
+    const reply = await Promise.race([answer, exited.then(() => { throw new Error('the embedded SSH server ended by itself') })])
     if (reply.kind !== kind) throw new Error(`the embedded SSH server answered ${reply.kind}`)
     return reply as FromServer & { kind: Kind }
   }
