@@ -16,17 +16,23 @@ import { located, RametError } from '../router/errors.ts'
 
 const cores = new WeakMap<object, ContextCore>()
 
-const successors = new WeakMap<ContextCore, ContextCore>()
+/** Where what stands for a context now is found, from each that has stood for it: one that is away for days is tried thousands of times. */
+const places = new WeakMap<ContextCore, { now: ContextCore }>()
 
 /** The context itself, or what was connected in its place. */
 export function latest(core: ContextCore): ContextCore {
-  const next = successors.get(core)
-  return next === undefined ? core : latest(next)
+  let now = core
+  for (let place = places.get(core); place !== undefined && place.now !== now; place = places.get(now)) now = place.now
+  return now
 }
 
 /** `core` was lost, and connected again: its handles stand for `next` from now on. */
 export function replace(core: ContextCore, next: ContextCore): void {
-  successors.set(core, next)
+  const place = places.get(core) ?? { now: core }
+  place.now = next
+  places.set(core, place)
+  // One that is there already may have a history of its own.
+  if (!places.has(next)) places.set(next, place)
   next.handles += core.handles
   core.handles = 0
 }

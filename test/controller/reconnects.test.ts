@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Connecting, Context } from '../../src/controller/api.ts'
+import { latest, replace } from '../../src/controller/context.ts'
 import type { ContextCore } from '../../src/controller/core.ts'
 import { LogBook } from '../../src/controller/logs.ts'
 import { Reconnects } from '../../src/controller/reconnects.ts'
@@ -233,4 +234,17 @@ test('the wait is spread: half to one and a half of the delay, and 30 s at most 
   }
   expect(waits(0)).toEqual([500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000])
   expect(waits(1)).toEqual([1500, 3000, 6000, 12_000, 24_000, 45_000, 45_000, 45_000])
+})
+
+test('a handle finds what stands for it after any number of tries, as a machine that is away for days has them', () => {
+  const cores = Array.from({ length: 30_000 }, (_, id) => ({ id, handles: id === 0 ? 2 : 0 }) as unknown as ContextCore)
+  const [first, other] = [cores[0] as ContextCore, { id: -1, handles: 1 } as unknown as ContextCore]
+  for (const [index, core] of cores.slice(0, -1).entries()) replace(core, cores[index + 1] as ContextCore)
+  const last = cores.at(-1) as ContextCore
+  expect([latest(first) === last, latest(cores[20_000] as ContextCore) === last, latest(last) === last, last.handles]).toEqual([true, true, true, 2])
+  // What comes back as one that has a history itself, goes on with it.
+  replace(other, last)
+  const next = { id: -2, handles: 0 } as unknown as ContextCore
+  replace(last, next)
+  expect([latest(other) === next, latest(first) === next, next.handles]).toEqual([true, true, 3])
 })
