@@ -132,7 +132,7 @@ export class ContextCore implements StemOwner, ParentCore {
   async ping(): Promise<number> {
     await this.ready
     this.check()
-    return this.stem?.ping() ?? pingByCommand(this.lane(), this.home.clock)
+    return this.stem?.ping() ?? pingByCommand(this.lane(), { name: this.name, path: this.path, clock: this.home.clock })
   }
 
   responsive(responsive: boolean): void {

@@ -1,7 +1,7 @@
-import type { Clock } from '../base/clock.ts'
 import { type Deferred, deferred } from '../base/deferred.ts'
 import type { CommandLane } from '../connect/command.ts'
 import type { Link } from '../router/link.ts'
+import { type CommandContext, namedError } from './exec.ts'
 
 /** Round trips that somebody waits for. PONGs come in the order of their PINGs. */
 export class Pings {
@@ -26,10 +26,15 @@ export class Pings {
 }
 
 /** The same where there is no stub that could answer: the time that a command without work takes. */
-export async function pingByCommand(lane: CommandLane, clock: Clock): Promise<number> {
+export async function pingByCommand(lane: CommandLane, context: CommandContext): Promise<number> {
+  const { clock } = context
   const start = clock.now()
   const command = lane.start({ command: ['true'] })
   command.endStdin()
-  await command.ended
+  try {
+    await command.ended
+  } catch (error) {
+    throw namedError(error, 'true', context)
+  }
   return clock.now() - start
 }

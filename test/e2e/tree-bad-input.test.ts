@@ -54,6 +54,18 @@ describe('a hop that is not there', () => {
     expect(settled.map(({ status }) => status)).toEqual(Array(30).fill('rejected'))
   })
 
+  test('is lost while a target behind it that has no interpreter is pinged: the error names the way', async () => {
+    const hop = await ramet.connect('local:')
+    const raw = await hop.connect('local:', { runtime: 'raw' })
+    expect(await raw.ping()).toBeGreaterThan(0)
+    process.kill(pidOf(hop), 'SIGSTOP')
+    const heard = failure(raw.ping())
+    process.kill(pidOf(hop), 'SIGKILL')
+    const error = await heard
+    expect(error).toMatchObject({ code: 'link-lost', outcome: 'unknown' })
+    expectNamed(error, ['local', 'local'])
+  })
+
   test('was closed, or is another controller\'s', async () => {
     const hop = await ramet.connect('local:')
     await hop.close()
