@@ -238,7 +238,8 @@ test('the wait is spread: half to one and a half of the delay, and 30 s at most 
 
 test('a handle finds what stands for it after any number of tries, as a machine that is away for days has them', () => {
   const cores = Array.from({ length: 30_000 }, (_, id) => ({ id, handles: id === 0 ? 2 : 0 }) as unknown as ContextCore)
-  const [first, other] = [cores[0] as ContextCore, { id: -1, handles: 1 } as unknown as ContextCore]
+  const first = cores[0] as ContextCore
+  const other = { id: -1, handles: 1 } as unknown as ContextCore
   for (const [index, core] of cores.slice(0, -1).entries()) replace(core, cores[index + 1] as ContextCore)
   const last = cores.at(-1) as ContextCore
   expect([latest(first) === last, latest(cores[20_000] as ContextCore) === last, latest(last) === last, last.handles]).toEqual([true, true, true, 2])

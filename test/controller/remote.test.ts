@@ -63,7 +63,7 @@ test('a module whose code has been read waits for that of the calls before it, a
 
 test('a promise that gives a module, and a logger that is given one, call nothing', async () => {
   const sent: string[] = []
-  const module = remoteModule<{ f(): string }>(async () => inlineGraph('module.exports={}', 'f'), (_graph, name) => void sent.push(name), () => new Turns())
+  const module = remoteModule<{ f(): string }>(async () => inlineGraph('module.exports={}', 'f'), (_graph, name) => void sent.push(name), () => new Turns(), () => () => {})
   const given = await Promise.resolve(module)
   expect(JSON.stringify({ given })).toBe('{"given":{}}')
   await module.files()
