@@ -45,6 +45,7 @@ const callCounts: Benchmark = {
     }
     const exec = await measured('exec', { command: 'hostname', gap: 0 })
     yield count('bytes per exec', exec.bytes, 260)
+    yield count('packets per exec', exec.packets, 2.5)
     yield count('frames to the target per exec', exec.framesOut, 1.05)
     yield count('connections for all of them', relay.traffic.connections, 1)
     await ramet.request('shut', { name: 'a' })
