@@ -23,6 +23,14 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
     expect(stdout).toMatch(/^ramet, warm +\u2588+ [\d.]+ (us|ms)$/m)
   }, 60_000)
 
+  test('a picture for which there is no room is an error that says so, behind all that was measured', async () => {
+    const { code, stdout, stderr } = await lab.run([...lab.to(), '--calls', '1', '--max-time', '20', '--svg', '/dev/full'], { PATH: '/nowhere' }).ended
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^ramet, warm +[\d.]+ (us|ms|s)/m)
+    expect(stderr).toMatch(/^ramet: .*can't write \/dev\/full: ENOSPC/m)
+    expect(stderr).not.toMatch(/internal-error|^ +at /m)
+  }, 60_000)
+
   test('^C shows what was measured by then, ends with 130, and leaves no process, session or file', async () => {
     const { child, ended, says, interrupt } = lab.run([...lab.to(), '--calls', '500'])
     await says('This takes about')

@@ -75,7 +75,9 @@ export async function bench(desk: Desk, given: Flags): Promise<number> {
     if (report === undefined) return 128 + SIGNAL_NUMBERS[signal ?? 'SIGINT']
     show(desk, given, report)
     if (picture !== undefined && report.rows.some(({ times }) => times.length > 0)) {
-      await writeFile(picture, svg(report, figuresOf(report)))
+      await writeFile(picture, svg(report, figuresOf(report))).catch((error: unknown) => {
+        throw cannotWrite(given.svg!, error)
+      })
       desk.stderr.write(`wrote ${given.svg}\n`)
     }
     if (signal !== undefined) return 128 + SIGNAL_NUMBERS[signal]
@@ -142,6 +144,10 @@ async function writable(path: string, shown: string): Promise<string> {
     if (!statSync(there ? path : dirname(path)).isDirectory() === there) return path
     throw new Error(there ? 'it is a directory' : `${dirname(path)} is no directory`)
   } catch (error) {
-    throw usageError(`can't write ${shown}: ${(error as Error).message}`, '', error)
+    throw cannotWrite(shown, error)
   }
+}
+
+function cannotWrite(shown: string, error: unknown): Error {
+  return usageError(`can't write ${shown}: ${(error as Error).message}`, '', error)
 }
