@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto'
 import { closeSync, constants as file, fstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire, wrap } from 'node:module'
 import { homedir } from 'node:os'
-import { isAbsolute, join } from 'node:path'
+import { basename, isAbsolute, join } from 'node:path'
 import { Script } from 'node:vm'
 
 /**
@@ -17,8 +18,10 @@ declare const RAMET_BUILD: string
 
 /** Files kept, one per build and Node: whoever has two of each alternates without writing. */
 const KEPT = 4
-/** Bytes of a file that is read. The real one has one million. */
+/** Bytes of a file that is read. The real one has half a million. */
 const SIZE_MAX = 16 * 1024 * 1024
+/** Bytes of SHA-256 before V8's own: it takes a damaged file for whole, and the process crashes in each run from then on. */
+const DIGEST = 32
 
 const command = join(import.meta.dirname, 'command.cjs')
 const requireHere = createRequire(command)
@@ -54,13 +57,21 @@ function read(path: string): Buffer | undefined {
       const { uid, mode, size } = fstatSync(fd)
       // Under sudo the home may be somebody else's.
       const ours = process.geteuid === undefined || (uid === process.geteuid() && (mode & 0o022) === 0)
-      return ours && size <= SIZE_MAX ? readFileSync(fd) : undefined
+      if (!ours || size > SIZE_MAX) return undefined
+      const whole = readFileSync(fd)
+      const data = whole.subarray(DIGEST)
+      return whole.subarray(0, DIGEST).equals(digest(path, data)) ? data : undefined
     } finally {
       closeSync(fd)
     }
   } catch {
     return undefined
   }
+}
+
+/** Of the file's name too: what was compiled of another build is not run for this one. */
+function digest(path: string, data: Buffer): Buffer {
+  return createHash('sha256').update(basename(path)).update(data).digest()
 }
 
 /** Whatever keeps it from being written: the next run compiles again. */
@@ -70,7 +81,8 @@ function write(path: string, script: Script): void {
     const folder = directory()
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     try {
-      writeFileSync(unfinished, script.createCachedData(), { flag: 'wx', mode: 0o600 })
+      const data = script.createCachedData()
+      writeFileSync(unfinished, Buffer.concat([digest(path, data), data]), { flag: 'wx', mode: 0o600 })
       renameSync(unfinished, path)
     } finally {
       rmSync(unfinished, { force: true })
