@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, constants as file, fstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire, wrap } from 'node:module'
 import { homedir } from 'node:os'
-import { basename, isAbsolute, join } from 'node:path'
+import { basename, dirname, isAbsolute, join } from 'node:path'
 import { Script } from 'node:vm'
 
 /**
@@ -30,11 +30,13 @@ if (process.env['NODE_DISABLE_COMPILE_CACHE']) requireHere(command)
 else start()
 
 function start(): void {
-  const path = join(directory(), `${RAMET_BUILD}-${process.version}-${process.arch}`)
-  const cachedData = read(path)
+  const path = keptAt()
+  const cachedData = path === undefined ? undefined : read(path)
   // Its text is ASCII.
   const script = new Script(wrap(readFileSync(command, 'latin1')), { filename: command, cachedData })
-  if (cachedData === undefined || script.cachedDataRejected) process.once('exit', (code) => code === 0 && worked(process.argv.slice(2)) && write(path, script))
+  if (path !== undefined && (cachedData === undefined || script.cachedDataRejected)) {
+    process.once('exit', (code) => code === 0 && worked(process.argv.slice(2)) && write(path, script))
+  }
   const main = script.runInThisContext() as (...scope: unknown[]) => void
   const module = { exports: {} }
   main(module.exports, requireHere, module, command, import.meta.dirname)
@@ -45,9 +47,20 @@ function worked([word = '', ...options]: string[]): boolean {
   return /^[a-z]/.test(word) && !options.some((option) => option === '--help' || option === '-h')
 }
 
-function directory(): string {
+function keptAt(): string | undefined {
   const given = process.env['XDG_CACHE_HOME']
-  return join(given !== undefined && isAbsolute(given) ? given : join(homedir(), '.cache'), 'ramet')
+  const caches = given !== undefined && isAbsolute(given) ? given : join(home(), '.cache')
+  // A home that is relative, or none: nothing is kept in whatever folder we are in.
+  return isAbsolute(caches) ? join(caches, 'ramet', `${RAMET_BUILD}-${process.version}-${process.arch}`) : undefined
+}
+
+function home(): string {
+  try {
+    return homedir()
+  } catch {
+    // An account that nobody has entered: containers run as any number.
+    return ''
+  }
 }
 
 function read(path: string): Buffer | undefined {
@@ -78,7 +91,7 @@ function digest(path: string, data: Buffer): Buffer {
 function write(path: string, script: Script): void {
   const unfinished = `${path}.${process.pid}`
   try {
-    const folder = directory()
+    const folder = dirname(path)
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     try {
       const data = script.createCachedData()

@@ -26,9 +26,12 @@ async function buildLauncher(id: string): Promise<void> {
   })
 }
 
-async function start(argv: string[], env: Record<string, string> = {}): Promise<string> {
+/** With `uid`: as that account, and without HOME. */
+async function start(argv: string[], env: Record<string, string> = {}, uid?: number): Promise<string> {
   const { PATH } = process.env
-  const run = promisify(execFile)(process.execPath, [join(folder, 'cli.cjs'), ...argv], { env: { PATH, HOME: join(folder, 'home'), ...env } })
+  const run = promisify(execFile)(process.execPath, [join(folder, 'cli.cjs'), ...argv], {
+    cwd: folder, ...(uid === undefined ? { env: { PATH, HOME: join(folder, 'home'), ...env } } : { uid, env: { PATH, ...env } }),
+  })
   const { code, stdout, stderr } = await run.then((done) => ({ code: 0, ...done }), (error: { code: number; stdout: string; stderr: string }) => error)
   expect(stderr).toBe('')
   expect(code).toBe(argv[0] === 'fail' ? 7 : 0)
@@ -131,6 +134,18 @@ describe('what the first run has compiled', () => {
     writeFileSync(join(folder, 'home', '.cache'), 'a file')
     expect(await start(['run'])).toBe(said('first'))
     expect(await start(['run'], { HOME: '/dev/null' })).toBe(said('first'))
+  })
+
+  test('is not kept in the folder that it is started in, whatever HOME says', async () => {
+    write('first')
+    for (const HOME of ['', 'relative']) expect(await start(['run'], { HOME })).toBe(said('first'))
+    expect(readdirSync(folder).sort()).toEqual(['cli.cjs', 'command.cjs'])
+  })
+
+  test.skipIf(process.geteuid?.() !== 0)('is done without where the account has no home and no entry (needs root)', async () => {
+    write('first')
+    chmodSync(folder, 0o755)
+    expect(await start(['run'], {}, 54_321)).toBe(said('first'))
   })
 
   test('is kept of four builds at most, the newest', async () => {
