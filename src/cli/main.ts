@@ -5,6 +5,11 @@ import { packageVersion } from './version.ts'
 /** Runs the command that this process was started with, and ends the process. */
 async function main(): Promise<void> {
   const desk = realDesk()
+  // Nothing is left that could settle what is waited for: a defect, and no success.
+  process.once('beforeExit', () => {
+    process.stderr.write('ramet: internal-error: the command came to no end\n')
+    process.exitCode = 1
+  })
   const code = await program(process.argv.slice(2), desk, packageVersion)
   await desk.stdout.flush()
   const lost = desk.stdout.failure

@@ -86,6 +86,12 @@ describe('the process', () => {
     expect(result.stdout.length).toBe(result.stdout.indexOf('\n') + 1 + 4 * 1024 * 1024)
   })
 
+  it('is no success where nothing is left to wait for', async () => {
+    const { code, stderr } = await start('run', 'x', '-t', 'forgets').ended
+    expect(stderr).toBe('[engine]\nramet: internal-error: the command came to no end\n')
+    expect(code).toBe(1)
+  })
+
   it('ends quietly when the reader goes', async () => {
     const { child, ended } = start('run', 'x', '-t', 'big,hang', '-c', '1')
     child.stdout!.once('data', () => child.stdout!.destroy())

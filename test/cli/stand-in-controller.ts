@@ -18,6 +18,7 @@ export class Controller {
           signal?.addEventListener('abort', () => reject(new RametError('cancelled', 'hang: cancelled', { outcome: 'unknown' })))
         }),
       },
+      forgets: { exec: () => new Promise(() => clearInterval(this.#hold)) },
       deaf: { exec: () => new Promise(() => void process.stderr.write('[hangs]\n')) },
       asks: { exec: async () => ended({ stdout: prompt === undefined ? 'no prompt\n' : 'prompt\n' }) },
     })
