@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { closeSync, constants as file, fstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, constants as file, fstatSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire, wrap } from 'node:module'
 import { homedir } from 'node:os'
 import { basename, dirname, isAbsolute, join } from 'node:path'
@@ -18,6 +18,7 @@ declare const RAMET_BUILD: string
 
 /** Files kept, one per build and Node: whoever has two of each alternates without writing. */
 const KEPT = 4
+const KEPT_NAME = /^[0-9a-f]{16}-v\d+\.[\w.-]+$/
 /** Bytes of a file that is read. The real one has half a million. */
 const SIZE_MAX = 16 * 1024 * 1024
 /** Bytes of SHA-256 before V8's own: it takes a damaged file for whole, and the process crashes in each run from then on. */
@@ -69,8 +70,8 @@ function read(path: string): Buffer | undefined {
     try {
       const { uid, mode, size } = fstatSync(fd)
       // Under sudo the home may be somebody else's.
-      const ours = process.geteuid === undefined || (uid === process.geteuid() && (mode & 0o022) === 0)
-      if (!ours || size > SIZE_MAX) return undefined
+      const safe = process.geteuid === undefined || (uid === process.geteuid() && (mode & 0o022) === 0)
+      if (!safe || size > SIZE_MAX) return undefined
       const whole = readFileSync(fd)
       const data = whole.subarray(DIGEST)
       return whole.subarray(0, DIGEST).equals(digest(path, data)) ? data : undefined
@@ -92,6 +93,7 @@ function write(path: string, script: Script): void {
   const unfinished = `${path}.${process.pid}`
   try {
     const folder = dirname(path)
+    if (!ours(folder)) return
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     try {
       const data = script.createCachedData()
@@ -100,9 +102,20 @@ function write(path: string, script: Script): void {
     } finally {
       rmSync(unfinished, { force: true })
     }
-    const files = readdirSync(folder).map((name) => join(folder, name)).map((name) => ({ name, time: statSync(name).mtimeMs }))
+    // Of files that only we name so: the folder may hold others, who knows what XDG_CACHE_HOME says.
+    const files = readdirSync(folder).filter((name) => KEPT_NAME.test(name)).map((name) => join(folder, name))
+      .map((name) => ({ name, time: statSync(name).mtimeMs }))
     for (const { name } of files.sort((a, b) => b.time - a.time).slice(KEPT)) rmSync(name, { force: true })
   } catch {
     // As above.
+  }
+}
+
+/** Root in somebody else's home, as sudo may have it, leaves nothing there: neither a ~/.cache that its owner cannot use, nor what a link of theirs leads to. */
+function ours(folder: string): boolean {
+  if (process.geteuid === undefined) return true
+  for (let place = folder; ; place = dirname(place)) {
+    const { uid } = lstatSync(place, { throwIfNoEntry: false }) ?? {}
+    if (uid !== undefined) return uid === process.geteuid() || uid === 0
   }
 }

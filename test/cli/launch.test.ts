@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, lchownSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -148,15 +148,36 @@ describe('what the first run has compiled', () => {
     expect(await start(['run'], {}, 54_321)).toBe(said('first'))
   })
 
-  test('is kept of four builds at most, the newest', async () => {
+  test('is kept of four builds at most, the newest, and nothing else is removed', async () => {
     write('first')
     mkdirSync(cache(), { recursive: true })
+    await buildLauncher('f'.repeat(16))
+    const other = (age: number): string => `${String(age).repeat(16)}-v20.0.0-x64`
     for (let age = 1; age <= 6; age++) {
-      writeFileSync(join(cache(), `old-${age}`), '')
-      utimesSync(join(cache(), `old-${age}`), 1_700_000_000 - age, 1_700_000_000 - age)
+      for (const name of [other(age), `letter-${age}`]) {
+        writeFileSync(join(cache(), name), '')
+        utimesSync(join(cache(), name), 1_700_000_000 - age, 1_700_000_000 - age)
+      }
     }
     await start(['run'])
-    expect(readdirSync(cache()).filter((name) => name.startsWith('old')).sort()).toEqual(['old-1', 'old-2', 'old-3'])
-    expect(readdirSync(cache())).toHaveLength(4)
+    const names = readdirSync(cache()).sort()
+    expect(names.filter((name) => /^\d/.test(name))).toEqual([1, 2, 3].map(other))
+    expect(names.filter((name) => name.startsWith('letter'))).toHaveLength(6)
+    expect(names).toHaveLength(10)
+  })
+
+  test.skipIf(process.geteuid?.() !== 0)('is not kept by root in somebody else\'s home (needs root)', async () => {
+    write('first')
+    const home = join(folder, 'home')
+    mkdirSync(home)
+    chownSync(home, 54_321, 54_321)
+    expect(await start(['run'])).toBe(said('first'))
+    expect(readdirSync(home)).toEqual([])
+    // Nor wherever a link of theirs leads.
+    mkdirSync(join(folder, 'roots'))
+    symlinkSync(join(folder, 'roots'), join(home, '.cache'))
+    lchownSync(join(home, '.cache'), 54_321, 54_321)
+    expect(await start(['run'])).toBe(said('first'))
+    expect(readdirSync(join(folder, 'roots'))).toEqual([])
   })
 })
