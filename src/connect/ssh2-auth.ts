@@ -138,6 +138,7 @@ export class Authenticator {
   failure(methods: readonly string[] | undefined, partial: boolean): void {
     if (this.state === 'done' || this.state === 'failed' || this.state === 'idle' || this.state === 'waiting') return
     this.methods = methods ?? []
+    this.secrets.refused(this.method, partial)
     const ahead = this.state === 'ahead'
     this.state = 'asked'
     if (ahead) this.owner.refusedAhead()
@@ -193,12 +194,11 @@ export class Authenticator {
     for (const method of methods === undefined ? order.slice(0, 1) : order.filter((each) => methods.includes(each))) {
       const attempt = method === 'publickey' ? this.nextAttempt() : undefined
       if (attempt !== undefined) return this.offer(attempt)
-      if (method === 'publickey' || methods === undefined || !(secrets.given || secrets.person(method))) continue
+      if (method === 'publickey' || methods === undefined || !secrets.left(method)) continue
       if (method === 'password') return void this.sendPassword()
       this.began(method)
       this.tried.push(method)
-      this.owner.protocol()?.authKeyboard(this.options.user)
-      return
+      return this.owner.protocol()?.authKeyboard(this.options.user)
     }
     if (methods !== undefined) return this.giveUp()
     // Which methods there are is learned by asking for none: a password must not go to a method that is switched off.

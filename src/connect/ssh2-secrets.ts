@@ -26,6 +26,9 @@ export class Secrets {
   private readonly prompts: number
   private readonly asked: Partial<Record<LoginMethod, number>> = {}
   private fresh = true
+  /** Whether the attempt under way has asked for anything, and whether keyboard-interactive was refused without. */
+  private questioned = false
+  private mute = false
 
   /** `password` as a function is called when the server wants one. `asking`: a person is asked, until the function returned is called. */
   constructor(name: string, { password, prompt, prompts }: SecretSources, asking: () => () => void) {
@@ -46,9 +49,23 @@ export class Secrets {
     return this.prompt !== undefined && (this.asked[method] ?? 0) < this.prompts
   }
 
+  /** Whether there is anything to try a method with. */
+  left(method: LoginMethod): boolean {
+    return !(method === 'keyboard-interactive' && this.mute) && (this.given || this.person(method))
+  }
+
   /** The server is asked to try a method. */
   begin(): void {
     this.fresh = true
+    this.questioned = false
+  }
+
+  /**
+   * The server has refused a method, or wants another one beside it. One that has nothing to ask offers keyboard-interactive all
+   * the same, and ends a connection that goes on trying: the password would never have its turn.
+   */
+  refused(method: LoginMethod | 'none', partial: boolean): void {
+    this.mute = !partial && (this.mute || (method === 'keyboard-interactive' && !this.questioned))
   }
 
   /** The password that was given, once, or else what a person types. Rejects with the RametError that ends the login. */
@@ -62,6 +79,7 @@ export class Secrets {
   /** The answers to one round of questions; undefined where there is nobody to ask. Rejects as takePassword does. */
   async answers(text: string, questions: readonly { prompt: string; echo: boolean }[]): Promise<string[] | undefined> {
     const answers: string[] = []
+    this.questioned ||= questions.length > 0
     for (const { prompt, echo } of questions) {
       // One hidden question is a password in other clothes; the one we were given is used once.
       if (this.given && questions.length === 1 && !echo) answers.push(await this.takePassword())

@@ -18,14 +18,14 @@ const failure = async (connection: Connection): Promise<RametError> => {
 }
 
 /** A server that refuses every login, offers these methods, and remembers what was tried. */
-async function refusing(offers: ssh2.AuthenticationType[], ident = 'Odd_1.0') {
+async function refusing(offers: ssh2.AuthenticationType[], ident = 'Odd_1.0', prompts = [{ prompt: 'Password: ', echo: false }, { prompt: 'Code: ', echo: false }]) {
   const tried: string[] = []
   const server = new ssh2.Server({ hostKeys: [newKey()], ident }, (connection) => {
     connection.on('error', () => {})
     connection.on('authentication', (context) => {
       tried.push(context.method)
       if (context.method !== 'keyboard-interactive') return context.reject(offers)
-      context.prompt([{ prompt: 'Password: ', echo: false }, { prompt: 'Code: ', echo: false }], () => context.reject(offers))
+      context.prompt(prompts, () => context.reject(offers))
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))
@@ -63,6 +63,14 @@ describe('the methods that the configuration allows', () => {
     }
     expect(await tried({ prompts: 0 })).toEqual(['none', 'password'])
     expect(await tried({ forbidden: { password: 'x', 'keyboard-interactive': 'x' } })).toEqual(['none'])
+  })
+
+  it('a server that has nothing to ask a person is not asked to again: the password has its turn before the server loses patience', async () => {
+    for (const password of [undefined, 'given']) {
+      await using server = await refusing(ALL, 'OpenSSH_9.9', [])
+      await failure(connectSsh2({ ...base(server.port), keys: [key], password, prompt: async () => 'guess', rules: rules({ prompts: 1 }) }))
+      expect(server.tried).toEqual(password === undefined ? ['publickey', 'keyboard-interactive', 'password'] : ['publickey', 'password', 'keyboard-interactive', 'password'])
+    }
   })
 
   it('errors name what the configuration forbids of what the server takes, and say what to do about it', async () => {
