@@ -64,6 +64,6 @@ async function readStdin(): Promise<Buffer> {
 }
 
 async function askHidden(text: string, signal: AbortSignal): Promise<string> {
-  // A terminal without echo makes no signal of ^C; this takes the way of one that does.
-  return readHidden(controllingTerminal(), text, signal, () => process.kill(process.pid, 'SIGINT'))
+  // A terminal without echo makes no signal of ^C; this takes the way of one that does. At once: a real one may come when all has ended.
+  return readHidden(controllingTerminal(), text, signal, () => process.emit('SIGINT', 'SIGINT') || process.kill(process.pid, 'SIGINT'))
 }

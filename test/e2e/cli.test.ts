@@ -229,6 +229,26 @@ describe.skipIf(!haveSshd)('the command, as it is built, on a real sshd with thr
     expect(ours.match(/[\u0000-\u0009\u000b-\u001f\u007f\u0080-\u009f].{0,20}/g)).toBeNull()
   })
 
+  test.skipIf(!havePython)('^C at a question ends with 130, as everywhere (a pseudo-terminal of python3)', async () => {
+    const encrypted = join(place, 'encrypted')
+    cpSync(server.keyFile, encrypted)
+    execFileSync('ssh-keygen', ['-q', '-p', '-N', 'a passphrase', '-f', encrypted])
+    const answer = [
+      'import os, pty, sys',
+      'pid, fd = pty.fork()',
+      'if pid == 0: os.execv(sys.argv[1], sys.argv[1:])',
+      'shown = b""',
+      'while b"assphrase" not in shown: shown += os.read(fd, 4096)',
+      'os.write(fd, b"\\x03")',
+      'sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))',
+    ].join('\n')
+    const argv = ['-c', answer, process.execPath, cli, 'run', 'true', ...on(targets.slice(0, 1)).map((word) => (word === server.keyFile ? encrypted : word))]
+    const code = await new Promise((resolve, reject) => {
+      spawn('python3', argv, { stdio: 'ignore', env: { PATH: process.env['PATH'], HOME: place, TERM: 'xterm' } }).on('close', resolve).on('error', reject)
+    })
+    expect(code).toBe(130)
+  })
+
   test('--host-keys accept saves the key of a new host', async () => {
     const known = join(place, 'new_hosts')
     const flags = ['--ssh-config', 'none', '--known-hosts', known, '--private-key', server.keyFile, '--user', server.user, '-t', targets.join(',')]
