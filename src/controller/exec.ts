@@ -119,7 +119,11 @@ class Execution {
 
   private lost(error: unknown): void {
     // A lane that was told to stop may answer with its own 'cancelled': the reason is ours.
-    if (this.failure !== undefined && (!isRametError(error) || error.code === 'cancelled')) return this.finish(this.failure)
+    if (this.failure !== undefined && (!isRametError(error) || error.code === 'cancelled')) {
+      const { code, message, path, cause } = this.failure
+      const unsent = isRametError(error) && error.outcome === 'not-sent'
+      return this.finish(unsent ? new RametError(code, message, { path, outcome: 'not-sent', cause, hint: 'Nothing was run: there was no connection yet.' }) : this.failure)
+    }
     this.finish(namedError(error, this.command, this.context))
   }
 

@@ -5,6 +5,7 @@ import { deferred } from '../../src/base/deferred.ts'
 import type { CommandEnd, CommandLane, CommandRequest, RunningCommand } from '../../src/connect/command.ts'
 import type { ExecError, ExecOptions } from '../../src/controller/api.ts'
 import { runCommand } from '../../src/controller/exec.ts'
+import { LateLane } from '../../src/controller/late-lane.ts'
 import { spawnCommand } from '../../src/controller/spawn.ts'
 import { RametError } from '../../src/router/errors.ts'
 import { TestClock } from '../helpers/test-clock.ts'
@@ -186,4 +187,19 @@ describe('exec over a lane', () => {
     expect(child.stdout.errored).toMatchObject({ code: 'link-lost' })
     expect(child.stdin.destroyed).toBe(true)
   })
+})
+
+test('a command that is given up before there was a connection was not sent, and says so', async () => {
+  const clock = new TestClock()
+  const context = { name: 'web1', path: ['web1'], clock }
+  const abort = new AbortController()
+  const lane = new LateLane(new Promise(() => {}), ['web1'])
+  const outcomes = [{ timeout: 50 }, { signal: abort.signal }].map((options: ExecOptions) => runCommand(lane, 'date', options, context).catch((error: unknown) => error))
+  abort.abort(new Error('enough'))
+  clock.advance(50)
+  const hint = 'Nothing was run: there was no connection yet.'
+  expect(await Promise.all(outcomes)).toMatchObject([
+    { code: 'timeout', outcome: 'not-sent', path: ['web1'], message: "web1: 'date' took longer than 50 ms", hint },
+    { code: 'cancelled', outcome: 'not-sent', path: ['web1'], message: "web1: 'date' was cancelled", hint, cause: { message: 'enough' } },
+  ])
 })
