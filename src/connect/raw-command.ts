@@ -283,7 +283,7 @@ export class RawCommand implements RunningCommand {
 
   private giveUp(): void {
     this.process?.kill()
-    this.fail(this.refusal ?? this.error('link-lost', 'the command was to be ended, and the target did not say that it has', {
+    this.fail(this.refusal ?? this.error('cancelled', 'the command was to be ended, and the target did not say that it has', {
       outcome: 'unknown', hint: 'The connection may be stalled; the command may still be running.',
     }))
   }

@@ -120,9 +120,10 @@ class Execution {
   private lost(error: unknown): void {
     // A lane that was told to stop may answer with its own 'cancelled': the reason is ours.
     if (this.failure !== undefined && (!isRametError(error) || error.code === 'cancelled')) {
-      const { code, message, path, cause } = this.failure
-      const unsent = isRametError(error) && error.outcome === 'not-sent'
-      return this.finish(unsent ? new RametError(code, message, { path, outcome: 'not-sent', cause, hint: 'Nothing was run: there was no connection yet.' }) : this.failure)
+      const { code, message, path, cause, hint } = this.failure
+      const { outcome } = isRametError(error) ? error : this.failure
+      if (outcome === 'unknown') return this.finish(new RametError(code, `${message}, and nobody could say whether it has ended`, { path, outcome, cause, hint }))
+      return this.finish(outcome === 'not-sent' ? new RametError(code, message, { path, outcome: 'not-sent', cause, hint: 'Nothing was run: there was no connection yet.' }) : this.failure)
     }
     this.finish(namedError(error, this.command, this.context))
   }

@@ -203,3 +203,12 @@ test('a command that is given up before there was a connection was not sent, and
     { code: 'cancelled', outcome: 'not-sent', path: ['web1'], message: "web1: 'date' was cancelled", hint, cause: { message: 'enough' } },
   ])
 })
+
+test('a command that was to be ended, of which its lane cannot say that it has, ends with what its caller asked for', async () => {
+  const clock = new TestClock()
+  const lane = new ScriptedLane()
+  const outcome = runCommand(lane, 'date', { timeout: 50 }, { name: 'web1', path: ['web1'], clock }).catch((error: unknown) => error)
+  clock.advance(50)
+  lane.end.reject(new RametError('cancelled', 'the target did not say that it has ended', { outcome: 'unknown' }))
+  expect(await outcome).toMatchObject({ code: 'timeout', outcome: 'unknown', message: "web1: 'date' took longer than 50 ms, and nobody could say whether it has ended" })
+})
