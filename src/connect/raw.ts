@@ -81,7 +81,7 @@ export class RawLane implements CommandLane {
     const commands = [...this.queue.splice(0), ...this.active]
     for (const command of commands) {
       command.close(new RametError('closed', `${this.connection.name} was closed while a command ran`, {
-        path: [this.connection.name], outcome: command.state === 'queued' ? 'not-sent' : 'unknown',
+        outcome: command.state === 'queued' ? 'not-sent' : 'unknown',
         hint: 'It was told to end; what it had done by then stays done.' }), CLOSE_GRACE)
     }
     await Promise.allSettled(commands.map((command) => command.ended))

@@ -123,9 +123,9 @@ export class ContextCore implements StemOwner, ParentCore {
     const together = options.together === true ? this.home.together : undefined
     const entry = this.shipment.ship(this.stem?.code, graph, user, together)
     const { timeout, signal } = options
-    const failed = (error: Error): void => outcome.failed(this.options.runtime === 'auto' && isNoNode(error) ? interpreterNeeded(this.path, error) : isRametError(error) ? hinted(error) : error)
+    const seen = (error: Error): Error => this.options.runtime === 'auto' && isNoNode(error) ? interpreterNeeded(this.path, error) : isRametError(error) ? hinted(error) : error
     this.roundTrips++
-    void new PendingCall(together ?? this.home.together.alone(), { dst: this.id, entry, name, args, user, timeout, signal, remoteError: this.remoteError, path: this.path }, { ...outcome, failed })
+    void new PendingCall(together ?? this.home.together.alone(), { dst: this.id, entry, name, args, user, timeout, signal, remoteError: this.remoteError, path: this.path, seen }, outcome)
   }
 
   /** Milliseconds of one round trip. */

@@ -22,6 +22,8 @@ export interface CallRequest {
   remoteError: (wire: unknown) => Error
   /** Path of the context, for errors raised here. */
   path: readonly string[]
+  /** What the caller gets for an error of ours, whether it ends the promise or a stream of items. Default: the error. */
+  seen?: ((error: Error) => Error) | undefined
 }
 
 /** What opens its channel: a router. */
@@ -133,8 +135,9 @@ export class PendingCall implements ChannelHandler {
     return this.state === 'settled'
   }
 
-  private settle(error: Error | undefined, value: unknown): void {
+  private settle(cause: Error | undefined, value: unknown): void {
     if (this.state === 'settled') return
+    const error = cause && (this.request.seen?.(cause) ?? cause)
     const streaming = this.state === 'streaming'
     this.state = 'settled'
     this.cancelTimer?.()

@@ -242,7 +242,7 @@ export class Router implements LinkOwner {
       this.owner.refused(`context ${frame.src} tried to reach its sibling ${frame.dst}`, from, frame.src)
     }
     if (from === this.parent && this.owner.unrouted?.(frame) === true) return
-    if (frame.type === TYPE.OPEN) this.resetFrame(from, frame.src, frame.dst, frame.channel, frame.flags & FLAG.USER, 'no-route', '')
+    if (frame.type === TYPE.OPEN) this.resetFrame(from, frame.src, frame.dst, frame.channel, frame.flags & FLAG.USER, 'no-route', 'it is not connected any more')
   }
 
   private mine(frame: Frame, link: Link): void {

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest'
 import type { Context } from '../../src/controller/api.ts'
 import { encode } from '../../src/router/codec.ts'
-import { OPEN_KIND, REASON, ROOT, TYPE } from '../../src/router/protocol.ts'
+import { ANSWER, OPEN_KIND, REASON, ROOT, TYPE } from '../../src/router/protocol.ts'
 import { NOTHING_LEFT, TrustTree } from '../helpers/trust-tree.ts'
 
 /** What a target can end a call or a command with says nothing of what to do: the controller does. */
@@ -24,4 +24,27 @@ describe('work that a target ends', () => {
       expect(await tree.soon(failed)).toMatchObject({ code: reason, path, hint: expect.stringMatching(/\w+ \w+.*\.$/) })
       expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
     })
+
+  it('so does the error that ends the items of a call', async () => {
+    const tree = new TrustTree()
+    const context = await tree.connect('evil')
+    const evil = tree.evil('evil')
+    const read = (async () => {
+      const got: unknown[] = []
+      try {
+        for await (const item of context.with({ isolate: 'none' }).call(async function* () { yield 1 })) got.push(item)
+      } catch (error) {
+        return [...got, error]
+      }
+    })()
+    await vi.waitFor(() => expect(evil.opened(OPEN_KIND.CALL)).toBeDefined())
+    const answer = { src: tree.id(context), dst: ROOT, channel: evil.opened(OPEN_KIND.CALL)?.channel ?? 0 }
+    evil.send({ type: TYPE.DATA, ...answer, payload: encode([ANSWER.ITERABLE]) })
+    evil.send({ type: TYPE.DATA, ...answer, payload: encode([ANSWER.ITEM, 7]) })
+    evil.send({ type: TYPE.RESET, ...answer, payload: encode([REASON['worker-exited'], 'because']) })
+    const [item, error] = (await tree.soon(read)) as unknown[]
+    expect(item).toBe(7)
+    expect(error).toMatchObject({ code: 'worker-exited', path: ['evil'], outcome: 'unknown', hint: expect.stringMatching(/\w+ \w+.*\.$/) })
+    expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
+  })
 })

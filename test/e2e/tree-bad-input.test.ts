@@ -66,6 +66,18 @@ describe('a hop that is not there', () => {
     expectNamed(error, ['local', 'local'])
   })
 
+  test('is closed while a target behind it that has no interpreter runs a command: the error names the way', async () => {
+    const hop = await ramet.connect('local:')
+    const raw = await hop.connect('local:', { runtime: 'raw' })
+    const child = raw.spawn('sleep 303')
+    const heard = failure(child.exited)
+    await child.pid
+    await hop.close()
+    const error = await heard
+    expect(error).toMatchObject({ code: 'closed', outcome: 'unknown' })
+    expectNamed(error, ['local', 'local'])
+  })
+
   test('was closed, or is another controller\'s', async () => {
     const hop = await ramet.connect('local:')
     await hop.close()
