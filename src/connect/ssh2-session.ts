@@ -54,6 +54,8 @@ export class SshSession {
   private nextChannel = 0
   /** A process was sent ahead of the login's answer, which may have upset the server. */
   private wentAhead = false
+  /** The server has said that it ends the connection. */
+  private dismissed = false
 
   constructor(options: SessionOptions, owner: SessionOwner) {
     this.options = options
@@ -191,7 +193,7 @@ export class SshSession {
   private lost(error: RametError): void {
     if (this.state === 'closed') return
     const login = this.state === 'login'
-    const ahead = login && this.wentAhead
+    const ahead = login && this.wentAhead && this.dismissed
     this.state = 'closed'
     this.channels.clear()
     // A jump host that is lost is no fault of this server's.
@@ -203,7 +205,8 @@ export class SshSession {
     const tried = this.auth.describe()
     return new RametError('auth-failed', `${name}: the server ended the connection while logging in as ${user}`
       + `${tried ? `; tried ${tried}` : ''}${cause.cause instanceof Error ? ` (${cause.cause.message})` : ''}`, {
-      stage: 'auth', path: [name], outcome: 'not-sent', cause,
+      // What left with the login may have run, though the answers are lost; a server that takes its leave has let nobody in.
+      stage: 'auth', path: [name], outcome: this.wentAhead && !this.dismissed ? 'unknown' : 'not-sent', cause,
       hint: 'It may allow fewer attempts (MaxAuthTries): name the one key that is meant (IdentityFile with IdentitiesOnly).',
     })
   }
@@ -224,7 +227,10 @@ export class SshSession {
       USERAUTH_SUCCESS: () => {
         if (this.state === 'login') this.auth.success()
       },
-      USERAUTH_FAILURE: (_, methods, partial) => this.auth.failure(methods, partial),
+      USERAUTH_FAILURE: (_, methods, partial) => {
+        this.dismissed = true
+        this.auth.failure(methods, partial)
+      },
       USERAUTH_PK_OK: () => this.auth.wanted(),
       USERAUTH_PASSWD_CHANGEREQ: (_, text) => this.auth.passwordExpired(text),
       USERAUTH_INFO_REQUEST: (_, name, text, prompts) => this.auth.questions(name, text, prompts),
@@ -256,6 +262,7 @@ export class SshSession {
   private disconnected(reason: number, text: string): void {
     const { name } = this.options.auth
     const said = printableLine(text, 200)
+    this.dismissed = true
     this.transport.fail(new RametError('link-lost', `${name}: the server ended the connection${said ? `: ${said}` : ` (reason ${reason})`}`, {
       path: [name], outcome: 'unknown', cause: new Error(said || `reason ${reason}`), hint: 'Look into the server\'s log.',
     }))
