@@ -7,12 +7,13 @@ import { connectCancelled } from './connect-errors.ts'
 import type { WorkOptions } from './core-options.ts'
 import type { ContextCore } from './core.ts'
 import { runCommand } from './exec.ts'
+import { hinted } from './hints.ts'
 import { remoteModule } from './remote.ts'
 import { spawnCommand } from './spawn.ts'
 import { turnsOf } from './turns.ts'
 import { checkCall, checkCommand, checkExec } from './work-checks.ts'
 import type { Clock } from '../base/clock.ts'
-import { located, RametError } from '../router/errors.ts'
+import { isRametError, located, RametError } from '../router/errors.ts'
 
 const cores = new WeakMap<object, ContextCore>()
 
@@ -179,7 +180,7 @@ export class Actions implements ContextActions {
       this.gate()
       this.core.call(graph, name, args, this.options, { value: resolve, failed: reject, iterable: resolve })
     } catch (error) {
-      reject(located(error as Error, this.core.path))
+      reject(located(isRametError(error) ? hinted(error) : error as Error, this.core.path))
     }
   }
 }

@@ -59,7 +59,10 @@ export class Controller implements AsyncDisposable {
       clock,
       book,
       limits: options.limits ?? {},
-      ended: (id) => this.contexts.ended(id),
+      ended: (id) => {
+        this.router.removeRoute(id, new RametError('closed', 'was closed'))
+        this.contexts.ended(id)
+      },
       bundler: () => this.bundler(),
       connect: (target, connectOptions) => this.connect(target, connectOptions),
     }

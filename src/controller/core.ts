@@ -174,7 +174,7 @@ export class ContextCore implements StemOwner, ParentCore {
     this.became.reject(closed)
     this.near?.refuse(closed)
     if (this.children.all > 0) await this.children.close()
-    this.home.router.removeRoute(this.id, forWork)
+    this.home.router.endChannels(this.id, forWork, connecting ? undefined : this.log.channel)
     if (this.stem !== undefined && !connecting) {
       await this.stem.goodbye()
     } else {

@@ -32,6 +32,7 @@ export function openLog(router: Router, id: number, log: ContextLog): void {
     true,
     false,
   )
+  log.channel = channel
 }
 
 export function keepaliveOf({ interval = KEEPALIVE.interval, count = KEEPALIVE.count }: Partial<Keepalive> = {}): Keepalive {

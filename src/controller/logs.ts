@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Clock } from '../base/clock.ts'
 import { LINE, LineLog } from '../base/line-log.ts'
 import { RateLimit } from '../base/rate-limit.ts'
+import type { Channel } from '../router/channel.ts'
 import { decode } from '../router/codec.ts'
 import { LEVEL, type Level } from '../router/protocol.ts'
 import { remapStack, type SourceLookup } from './stacks.ts'
@@ -48,6 +49,8 @@ export class ContextLog {
   private readonly limit: RateLimit
   private readonly lines: LineLog
   private readonly sources: SourceLookup
+  /** What its stub sends them over: stays until the stub has ended, which may have some left when it is told to. */
+  channel: Channel | undefined
 
   /** `sources` are the modules whose stacks it may hold. */
   constructor(book: LogBook, path: readonly string[], clock: Clock, sources: SourceLookup = () => undefined) {

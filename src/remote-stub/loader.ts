@@ -119,10 +119,7 @@ export class Loader {
       }
       if ((error as { code?: string }).code === 'MODULE_NOT_FOUND') {
         // Node's code and first words: packages with optional parts look at them. An uncaught one is 'module-not-found' to the caller.
-        throw new RametError('MODULE_NOT_FOUND' as ErrorCode, `Cannot find module '${specifier}', which ${from} requires`, {
-          cause: error,
-          hint: `Node here is ${process.version}; what is not built in must be importable on the controller, so that it is sent along.`,
-        })
+        throw new RametError('MODULE_NOT_FOUND' as ErrorCode, `Cannot find module '${specifier}', which ${from} requires`, { cause: error })
       }
       throw error
     }

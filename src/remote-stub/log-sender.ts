@@ -63,6 +63,17 @@ export class LogSender {
     else this.pass(this.channel, message)
   }
 
+  /** We are ending: says how much was dropped of late. What was said may still wait for credit. */
+  leave(): void {
+    const record = [Date.now(), LEVEL.warn, 'ramet', DROPPED, this.limit.take()]
+    if (this.channel !== undefined && record[4] !== 0) this.pass(this.channel, encode(record))
+  }
+
+  /** Bytes without credit. */
+  get waiting(): number {
+    return this.channel?.queued ?? 0
+  }
+
   /** To be short of credit is nothing unusual: the way may be needed for something else. */
   private pass(channel: Channel, message: Uint8Array): void {
     this.backlog = channel.send(message) ? 0 : this.backlog + message.length

@@ -41,6 +41,9 @@ export interface ParentHello {
 const GRACE = 2000
 /** How long a record of why we end may take to leave, in ms. */
 const LAST_WORDS = 100
+/** How long what was printed may take to leave when we end, in ms, and how often we look whether it has. */
+const FAREWELL = 1000
+const LOOK = 5
 
 /** A context: the engine with a parent, a loader and a Worker beside it. The main thread does I/O only. */
 export class Stub implements RouterOwner, HopHost {
@@ -144,8 +147,15 @@ export class Stub implements RouterOwner, HopHost {
     const below = this.below?.close()
     this.processes.end(this.clock, GRACE, async () => {
       await below
-      this.options.exit(code)
+      this.log.leave()
+      this.leave(code)
     })
+  }
+
+  /** Ends the process when what was printed has left, or whoever takes it is too slow or gone. */
+  private leave(code: number, looks = FAREWELL / LOOK): void {
+    if (looks > 0 && (this.log.waiting > 0 || (this.router.parent?.queued ?? 0) > 0)) this.clock.after(LOOK, () => this.leave(code, looks - 1))
+    else this.options.exit(code)
   }
 
   private greet(content: unknown): void {

@@ -258,7 +258,7 @@ export function decode(bytes: Uint8Array): unknown {
     if (isRametError(cause)) throw cause
     throw new RametError('protocol-error', `a message of ${bytes.length} bytes cannot be decoded: ${
       cause instanceof Malformed ? cause.message : 'it holds an impossible value'}`, {
-      cause, hint: 'Both ends run the same version, so the bytes were damaged or forged on the way.',
+      cause,
     })
   } finally {
     src = NOTHING

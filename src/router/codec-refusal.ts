@@ -26,17 +26,17 @@ function path({ root = 'value', item }: EncodeOptions, keys: readonly Key[]): st
 /** The value at the end of `keys` is something that cannot travel; `why` says what, as in "is a function". */
 export function unsupported(options: EncodeOptions, keys: readonly Key[], why: string): RametError {
   return new RametError(options.code ?? 'argument-unsupported', `${path(options, keys)} ${why}, which cannot be sent to another process`,
-    { outcome: 'not-sent', hint: 'Send plain data: take this value out, or send what it stands for.' })
+    { outcome: 'not-sent' })
 }
 
 /** A getter or a proxy threw `cause`, whatever that is. */
 export function unreadable(options: EncodeOptions, keys: readonly Key[], cause: unknown): RametError {
   return new RametError(options.code ?? 'argument-unsupported',
     `${path(options, keys)} cannot be read: ${errorToWire(cause).message.slice(0, 200)}`,
-    { outcome: 'not-sent', cause, hint: 'A getter or proxy of this value threw; send a plain copy of it.' })
+    { outcome: 'not-sent', cause })
 }
 
 export function tooLarge({ root = 'value' }: EncodeOptions, limit: number): RametError {
   return new RametError('message-too-large', `${root} is too large to send: one message may have ${limit} bytes and a few million values`,
-    { outcome: 'not-sent', hint: 'Send it in parts, or as a stream or a file, or raise limits.message.' })
+    { outcome: 'not-sent' })
 }

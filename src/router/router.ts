@@ -98,13 +98,12 @@ export class Router implements LinkOwner {
   prepare(dst: number, size: number, handler: ChannelHandler, user: boolean): Channel {
     const route = this.routes.get(dst)
     if (route === undefined || route.link.state === 'closed') {
-      throw new RametError('no-route', `context ${dst} is not connected`, { outcome: 'not-sent', hint: 'Connect again.' })
+      throw new RametError('no-route', `context ${dst} is not connected`, { outcome: 'not-sent' })
     }
     if (size > this.maxMessage) {
       throw new RametError('message-too-large', `${size} bytes were to be sent to ${route.path.join(' > ')}; the limit is ${this.maxMessage}`, {
         path: route.path,
         outcome: 'not-sent',
-        hint: 'Send it in parts, as a stream, or raise limits.message.',
       })
     }
     const channels = this.channelsOf(dst)
@@ -119,11 +118,17 @@ export class Router implements LinkOwner {
 
   /** Forgets a context and ends its channels. */
   removeRoute(id: number, cause: RametError): void {
-    const unheard = this.routes.get(id)?.link.withdraw(id, this.id)
+    this.endChannels(id, cause)
     this.routes.delete(id)
+  }
+
+  /** Ends the channels to a context here, all but `kept`. */
+  endChannels(id: number, cause: RametError, kept?: Channel): void {
+    const unheard = this.routes.get(id)?.link.withdraw(id, this.id)
     const channels = this.channels.get(id)
     if (channels === undefined) return
     this.channels.delete(id)
+    if (kept !== undefined && channels.delete(kept.id)) this.channelsOf(id).set(kept.id, kept)
     // Of those whose OPEN still waited in our own queue it is known that nothing ran.
     const unsent = withOutcome(cause, 'not-sent')
     for (const channel of channels.values()) channel.lose(unheard?.has(channel.id) === true ? unsent : cause)

@@ -123,6 +123,30 @@ describe('what remote code prints', () => {
 })
 
 describe('a flood', () => {
+  test('that the context is closed behind is there to the last line, or counted', async () => {
+    const log = records()
+    await using controller = new Controller({ logger: log.logger })
+    const context = await controller.connect('local:')
+    const prints = (lines: number): void => {
+      for (let i = 0; i < lines; i++) console.log(`line ${i}`)
+    }
+    await context.with({ isolate: 'none' }).call(prints, 10_000)
+    await context.close()
+    expect(from(log, 'stdout').length + dropped(log)).toBe(10_000)
+    expect(from(log, 'stdout').length).toBeGreaterThan(1000)
+  })
+
+  test('in a process of its own, which ends with the call, is there to the last line, or counted', async () => {
+    const log = records()
+    await using controller = new Controller({ logger: log.logger })
+    const context = await controller.connect('local:')
+    await context.with({ isolate: 'process' }).call((lines: number) => {
+      for (let i = 0; i < lines; i++) console.log(`line ${i} ${'x'.repeat(8000)}`)
+    }, 130)
+    await vi.waitFor(() => expect(from(log, 'stdout').length + dropped(log)).toBe(130), 10_000)
+    expect(from(log, 'stdout').length).toBeGreaterThan(20)
+  })
+
   test.each([undefined, 'none'] as const)('of 200,000 lines of a function is limited, and what was dropped is counted (isolate: %s)', async (isolate) => {
     const log = records()
     await using controller = new Controller({ logger: log.logger })
