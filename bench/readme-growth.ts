@@ -46,7 +46,7 @@ export function growthSection({ rows, machine }: StoredResults): string {
   return [
     `**Many targets.** Measured with 1 to 200 contexts, all on a machine of ${machine.cores} cores: connecting takes time in proportion (R² ${(fit('flat', 'connect all, first call')?.r2 ?? NaN).toFixed(3)}). A controller spends`,
     `${each('flat', 'controller CPU')} ms of CPU to connect a target, ${each('behind one hop', 'controller CPU')} ms behind a hop (the hop ${each('behind one hop', 'hop CPU, all hops')} ms), and holds `
-      + `${each('flat', 'controller, idle')} MB for each, ${each('behind one hop', 'controller, idle')} MB behind a hop (the hop ${each('behind one hop', 'one hop, idle')} MB).`,
+      + `${each('flat', 'controller, idle')} MB for each (R² ${(fit('flat', 'controller, idle')?.r2 ?? NaN).toFixed(2)}: V8's heap grows in steps), ${each('behind one hop', 'controller, idle')} MB behind a hop (the hop ${each('behind one hop', 'one hop, idle')} MB).`,
     `Simulated for machines with cores of their own, 1 ms apart, 200 targets per hop: connect all, a warm call to all, memory of the controller. Fed with costs of ${given[0]}`,
     `${given[1]} contexts, the simulation of connecting 60 and 200 is within ${off('connect')} of what was measured, a call to them within ${off('call')}.`,
     '',

@@ -3,7 +3,7 @@ import type { StoredResults } from './readme-figures.ts'
 /** Why a goal was missed, by the row's name. Longer in PROFILE.md, where it is known so well. */
 const why: readonly [row: RegExp, reason: string][] = [
   [/^fleet60$/, 'a Worker takes 17 ms of CPU on Node 20, and one machine is all 60 targets'],
-  [/^fleet60-memory$/, "V8's heap grows in steps"],
+  [/^fleet60-memory$/, "half of that is V8's young generation, which grows once"],
   [/^exec/, 'Node starts a process in 0.6 ms, Python in 0.2'],
   [/^cli32$/, 'two thirds of it is the work of 32 logins at the servers, on the same two cores'],
   [/^tree-warm/, 'two more processes per hop take turns on two cores, and none finds its cache warm'],

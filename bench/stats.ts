@@ -10,9 +10,9 @@ export function quantile(samples: readonly number[], q: number): number {
 export const median = (samples: readonly number[]): number => quantile(samples, 0.5)
 
 export interface Ratio {
-  /** Median of the samples of the one over median of those of the other, in the rounds that both took part in. */
+  /** Median of the rounds' ratios, each of the medians of one round, in the rounds that both took part in: what the machine did in a round fell on both. */
   value: number
-  /** First and third quartile of the same ratio taken round by round: how far another run may land. */
+  /** Their first and third quartile: how far another run may land. */
   spread: [number, number]
 }
 
@@ -22,5 +22,5 @@ export function ratioOf(ours: readonly number[][], theirs: readonly number[][]):
   const both = Math.min(ours.length, theirs.length)
   const [own, other] = [ours.slice(0, both), theirs.slice(0, both)]
   const each = own.map((samples, round) => median(samples) / median(other[round] ?? []))
-  return { value: median(own.flat()) / median(other.flat()), spread: [quantile(each, 0.25), quantile(each, 0.75)] }
+  return { value: median(each), spread: [quantile(each, 0.25), quantile(each, 0.75)] }
 }

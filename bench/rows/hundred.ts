@@ -23,7 +23,7 @@ export const hundred: Benchmark = {
     yield row
     const plain = await timeRow(lab, 'hundred-default', 'default', 3, 1)
     for (const peer of [ansible, mitogen, ssh]) faster(plain, 'ramet', peer)
-    plain.notes.push("Default against default: each connection of OpenSSH's client costs about 60 ms more, which is a hundred times that for the one that connects a hundred times.")
+    plain.notes.push("Default against default: each connection of OpenSSH's client costs its key exchange more (connect-first-call beside connect-first-call-default), a hundred times for the one that connects a hundred times.")
     yield plain
   },
 }

@@ -17,7 +17,7 @@ export const treeConnect: Benchmark = {
   async *rows(lab) {
     yield* connectRows(lab, '', 'pinned')
     for await (const row of connectRows(lab, '-default', 'default')) {
-      row.notes.push("Default against default: the client on Mitogen's hop is OpenSSH, whose key exchange costs about 60 ms more than ours there.")
+      row.notes.push("Default against default: the client on Mitogen's hop is OpenSSH, whose key exchange costs more than ours there.")
       yield row
     }
   },

@@ -9,8 +9,10 @@ test('quantiles lie between neighbours, in whatever order samples come', () => {
   expect(quantile([], 0.5)).toBeNaN()
 })
 
-test('a ratio is of the medians, its spread of the rounds', () => {
+test('a ratio is the median of those of the rounds, and its spread lies around it', () => {
   expect(ratioOf([[1], [2], [3]], [[2], [2], [2]])).toEqual({ value: 1, spread: [0.75, 1.25] })
+  // A machine that was slow for half of the time: over all samples the one would be half of the other.
+  expect(ratioOf([[1, 1, 1], [8, 8], [9, 9]], [[1], [8, 8, 8], [9, 9, 9]])).toEqual({ value: 1, spread: [1, 1] })
 })
 
 test('who takes part in fewer rounds is compared in those: what the machine did later fell on the other alone', () => {
