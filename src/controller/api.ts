@@ -117,7 +117,7 @@ export interface ConnectOptions {
   fresh?: boolean
 }
 
-/** What `secret()` gives: a text that logs, JSON and the console show as '[secret]'. */
+/** What `secret()` gives: a text that logs, JSON and the console show as '[secret]'. For options of ours; as an argument of a call it is refused. */
 export interface Secret {
   readonly secret: true
 }

@@ -6,6 +6,11 @@ const values = new WeakMap<Secret, string>()
 class HiddenText implements Secret {
   readonly secret = true
 
+  /** It would arrive as an object without its text: what is sent to a target is refused that holds one. */
+  get [Symbol.toStringTag](): string {
+    return 'Secret'
+  }
+
   toString(): string {
     return '[secret]'
   }

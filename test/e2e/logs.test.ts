@@ -261,6 +261,14 @@ describe('diagnosis', () => {
     expect([JSON.stringify({ hidden }), inspect({ hidden }, { showHidden: true, depth: 9 }), `${hidden as unknown as string}`].join()).not.toContain('horse')
   })
 
+  test('a secret is refused as an argument, by its place: it would arrive without its text', async () => {
+    await using controller = new Controller({ logger: records().logger })
+    const context = await controller.connect('local:')
+    const login = { password: secret('correct horse battery') }
+    const error: unknown = await Promise.resolve(context.call((given: unknown) => given, login)).catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ code: 'argument-unsupported', outcome: 'not-sent', message: expect.stringContaining('args[0].password is a Secret object'), hint: expect.stringMatching(/^Send plain data/) })
+  })
+
   test.skipIf(!haveSshd)('a secret shows in no log, error, JSON or inspection, also of a process that fails with it', async () => {
     const hidden = secret('correct horse battery')
     const log = records()
