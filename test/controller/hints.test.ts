@@ -48,3 +48,18 @@ describe('work that a target ends', () => {
     expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
   })
 })
+
+/** The engine's own refusals have no sentence either: each would be sent to every target. */
+it.each<[string, unknown, string]>([
+  ['something that cannot travel', { go: () => {} }, 'argument-unsupported'],
+  ['something that cannot be read', Object.defineProperty({}, 'x', { enumerable: true, get: () => { throw new Error('no') } }), 'argument-unsupported'],
+  ['something too large', new Uint8Array(65 * 1024 * 1024), 'message-too-large'],
+])('a call with %s says what to do', async (_what, argument, code) => {
+  const tree = new TrustTree()
+  const context = await tree.connect('evil')
+  for (const isolate of ['none', 'worker'] as const) {
+    const error: unknown = await Promise.resolve(context.with({ isolate }).call((given: unknown) => given, argument)).catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ code, outcome: 'not-sent', path: ['evil'], hint: expect.stringMatching(/\w+ \w+.*\.$/) })
+  }
+  expect(await tree.leftovers()).toEqual(NOTHING_LEFT)
+})
