@@ -114,13 +114,19 @@ describe('whatever /bin/sh is', () => {
   beforeAll(() => { folder = mkdtempSync(join(tmpdir(), 'ramet-shells-')) })
   afterAll(() => rmSync(folder, { recursive: true }))
 
+  /** Lanes to a machine whose /bin/sh is that shell: it goes by its name, and is found in `name`. */
+  function withSh(shell: string, name = shell): { sh: string; lane: (env?: NodeJS.ProcessEnv) => ReturnType<typeof laneOver> } {
+    mkdirSync(join(folder, name))
+    const sh = join(folder, name, 'sh')
+    symlinkSync(where(shell) as string, sh)
+    const use = (text: string): string => text.replaceAll('/bin/sh', sh)
+    return { sh, lane: (env) => laneOver(changed((line) => use(line.replace('exec sh', `exec ${sh}`)), use, env)) }
+  }
+
   for (const shell of ['bash', 'dash', 'busybox', 'mksh']) {
     test.skipIf(where(shell) === undefined)(`${shell} runs commands alike (needs ${shell})`, async () => {
-      mkdirSync(join(folder, shell))
-      const sh = join(folder, shell, 'sh')
-      symlinkSync(where(shell) as string, sh)
-      const use = (text: string) => text.replaceAll('/bin/sh', sh)
-      const there = laneOver(changed((line) => use(line.replace('exec sh', `exec ${sh}`)), use))
+      const { sh, lane } = withSh(shell)
+      const there = lane()
       await behavesAsEverywhere(there)
       expect(await there.exec('echo $0')).toMatchObject({ stdout: `${sh}\n` })
       await reportsWhatCannotBeExecuted(there)
@@ -130,12 +136,9 @@ describe('whatever /bin/sh is', () => {
   }
 
   test.skipIf(where('bash') === undefined)('what an account sets for every bash changes nothing (needs bash)', async () => {
-    mkdirSync(join(folder, 'bash-options'))
-    const sh = join(folder, 'bash-options', 'sh')
-    symlinkSync(where('bash') as string, sh)
-    const use = (text: string) => text.replaceAll('/bin/sh', sh)
+    const { lane } = withSh('bash', 'bash-options')
     for (const SHELLOPTS of ['errexit', 'nounset', 'xtrace', 'verbose', 'monitor', 'allexport']) {
-      const { exec } = laneOver(changed((line) => use(line.replace('exec sh', `exec ${sh}`)), use, { ...process.env, SHELLOPTS }))
+      const { exec } = lane({ ...process.env, SHELLOPTS })
       expect(await exec('echo out; echo err >&2; exit 3')).toMatchObject({ stdout: 'out\n', stderr: 'err\n', exitCode: 3, signal: null })
       expect(await exec(['printf', '%s', 'a\nb'])).toMatchObject({ stdout: 'a\nb', stderr: '', exitCode: 0 })
       expect(await exec('kill -9 $$')).toMatchObject({ exitCode: null, signal: 'SIGKILL' })
@@ -143,11 +146,7 @@ describe('whatever /bin/sh is', () => {
   }, 40_000)
 
   test.skipIf(where('zsh') === undefined)('the pid is right where the environment holds a variable that another shell would set (needs zsh)', async () => {
-    mkdirSync(join(folder, 'zsh'))
-    const sh = join(folder, 'zsh', 'sh')
-    symlinkSync(where('zsh') as string, sh)
-    const use = (text: string) => text.replaceAll('/bin/sh', sh)
-    const { lane } = laneOver(changed((line) => use(line.replace('exec sh', `exec ${sh}`)), use, { ...process.env, BASHPID: '1' }))
+    const { lane } = withSh('zsh').lane({ ...process.env, BASHPID: '1' })
     const command = lane.start({ command: 'echo $$', live: true })
     const said = new Promise<string>((resolve) => { command.onOutput = (_stream, bytes) => resolve(Buffer.from(bytes).toString()) })
     expect(await command.pid).toBe(Number(await said))
