@@ -239,9 +239,14 @@ export class SshChannel implements Pipe, RemoteProcess {
     if (this.result.exitCode !== null || this.result.signal !== null) this.reported.resolve()
   }
 
+  /** It runs a process, and is no connection onwards. */
+  get process(): boolean {
+    return this.kind.start !== undefined
+  }
+
   /** The process has nothing more to say: it has ended or is about to. Of a connection onwards that says nothing. */
   get ending(): boolean {
-    return this.remoteEnded && this.kind.start !== undefined
+    return this.remoteEnded && this.process
   }
 
   endOfFile(): void {

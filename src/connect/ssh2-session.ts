@@ -4,7 +4,7 @@ import type { Pipe } from '../router/pipe.ts'
 import { type AuthOptions, Authenticator } from './ssh2-auth.ts'
 import type { SshChannel } from './ssh2-channel.ts'
 import type { HostKeyGate } from './ssh2-host-key.ts'
-import { type ProtocolHandlers, type SshAlgorithms, type SshProtocol, sendIgnore } from './ssh2-protocol.ts'
+import { type ProtocolHandlers, type SshAlgorithms, type SshProtocol, rekeying, sendIgnore } from './ssh2-protocol.ts'
 import { SshTransport } from './ssh2-transport.ts'
 
 export interface SessionOwner {
@@ -56,6 +56,10 @@ export class SshSession {
   private wentAhead = false
   /** The server has said that it ends the connection. */
   private dismissed = false
+  /** At least one process was asked for. */
+  private processes = false
+  /** It will be looked at once more in this turn of the event loop whether the server waits for a sign of us. */
+  private looking = false
 
   constructor(options: SessionOptions, owner: SessionOwner) {
     this.options = options
@@ -69,6 +73,7 @@ export class SshSession {
         proven: () => void this.confirm(),
         rekeyed: () => this.each((channel) => channel.pump()),
         drained: () => this.each((channel) => channel.wireDrained()),
+        heard: () => this.heard(),
         lost: (error) => this.lost(error),
       },
     })
@@ -101,6 +106,7 @@ export class SshSession {
   /** Starts a process; only on an open session. */
   launch(channel: SshChannel): void {
     const id = this.nextChannel++
+    this.processes ||= channel.process
     this.channels.set(id, channel)
     const known = this.known()
     // The first channel of a known server has a known number: nothing has to be waited for.
@@ -175,6 +181,7 @@ export class SshSession {
     const first = this.options.first()
     if (known === undefined || first === undefined || !this.inOneFlight()) return false
     this.wentAhead = true
+    this.processes ||= first.process
     this.channels.set(this.nextChannel++, first)
     first.launchAhead(0, known.loan)
     return true
@@ -187,7 +194,21 @@ export class SshSession {
   /** Makes the server's next small packet come at once; only with servers known to bear it. */
   private acknowledge(): void {
     const protocol = this.protocol()
-    if (protocol !== undefined && this.known() !== undefined) sendIgnore(protocol)
+    if (protocol !== undefined && this.known() !== undefined && !rekeying(protocol)) sendIgnore(protocol)
+  }
+
+  /**
+   * OpenSSH's server turns Nagle's delay off with a connection's first process. On one that only leads on to other machines it
+   * holds each small packet back until we have acknowledged the one before; whatever we write does that, and if it is nothing
+   * in this turn of the event loop, then a packet without meaning.
+   */
+  private heard(): void {
+    if (this.looking || this.processes || this.state !== 'open' || this.channels.size === 0 || !this.transport.ident.startsWith('OpenSSH_')) return
+    this.looking = true
+    setImmediate(() => {
+      this.looking = false
+      if (!this.transport.answered) this.acknowledge()
+    })
   }
 
   private lost(error: RametError): void {

@@ -21,6 +21,8 @@ export interface TransportOwner {
   rekeyed(): void
   /** The operating system has taken bytes. */
   drained(): void
+  /** Bytes came, and what they said has been dealt with. */
+  heard(): void
   /** The connection is over; called once. */
   lost(error: RametError): void
 }
@@ -44,6 +46,8 @@ export class SshTransport {
   /** Signature algorithms that the server said it accepts. */
   signatureAlgorithms: string[] | undefined
   negotiated: Negotiated | undefined
+  /** We have written since bytes last came. */
+  answered = false
   /** Resolves when the pipe is gone. */
   readonly gone = deferred<void>()
   private readonly options: TransportOptions
@@ -55,7 +59,10 @@ export class SshTransport {
       algorithms: options.algorithms,
       messageHandlers: options.handlers,
       hostVerifier: (blob) => options.gate.offered(blob, hostSignature(this.protocol)),
-      onWrite: (bytes) => options.pipe.write(bytes),
+      onWrite: (bytes) => {
+        this.answered = true
+        options.pipe.write(bytes)
+      },
       onHeader: (header) => {
         this.ident = header.versions.software
         this.state = 'exchange'
@@ -118,6 +125,7 @@ export class SshTransport {
 
   private received(bytes: Uint8Array): void {
     if (this.state === 'closed') return
+    this.answered = false
     if (this.state === 'ident' && this.greeting.length < GREETING_CAP) {
       this.greeting = Buffer.concat([this.greeting, bytes.subarray(0, GREETING_CAP - this.greeting.length)])
     }
@@ -131,6 +139,7 @@ export class SshTransport {
     } finally {
       Buffer.poolSize = poolSize
     }
+    this.options.owner.heard()
   }
 
   private exchanged(negotiated: Negotiated): void {

@@ -1,4 +1,5 @@
 import { createHash, randomFillSync } from 'node:crypto'
+import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Ssh2Options, connectSsh2 } from '../../src/connect/ssh2.ts'
 import { privateKey } from '../../src/connect/ssh2-key.ts'
@@ -130,6 +131,62 @@ for (const kind of kinds) {
     })
   })
 }
+
+describe.skipIf(!haveSshd)('what an sshd would hold back until it hears of us (Nagle; left out where there is none)', () => {
+  /** A port that says a letter when told to. */
+  const speaker = async () => {
+    const sockets: Socket[] = []
+    const server = await startTcp((socket) => void sockets.push(socket))
+    return { port: server.port, say: () => (sockets[0] as Socket).write('x'), [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() }
+  }
+
+  it('is called for by a packet without meaning where nothing was written in the same turn', async () => {
+    await using server = await startSshd()
+    await using far = await speaker()
+    const gate = to(server)
+    const pipe = await dial(gate, far.port)
+    const io = new Collector(pipe)
+    const sent: number[] = [gate.stats().bytesOut]
+    for (let round = 0; round <= 5; round++) {
+      // The first is for the channel that was opened.
+      if (round > 0) await vi.waitFor(far.say)
+      await io.until(() => io.bytes === round)
+      await vi.waitFor(() => expect(gate.stats().bytesOut).toBeGreaterThan(sent[round] as number))
+      sent.push(gate.stats().bytesOut)
+    }
+    // 36 bytes are the least that a packet can have.
+    expect(sent.slice(1).map((bytes, at) => bytes - (sent[at] as number))).toEqual(Array(6).fill(36))
+    await gate.close()
+  })
+
+  it('comes by itself where an answer was written, and where sshd has turned that delay off for a process', async () => {
+    await using server = await startSshd()
+    await using far = await echo()
+    const answering = to(server)
+    const pipe = await dial(answering, far.port)
+    let left = 20
+    const ended = new Promise<void>((resolve) => pipe.start({ drain() {}, closed() {}, data: (bytes) => left-- === 0 ? resolve() : pipe.write(bytes) }))
+    const before = answering.stats().bytesOut
+    pipe.write(Buffer.from('x'))
+    await ended
+    const each = (answering.stats().bytesOut - before) / 21
+    expect(Number.isInteger(each)).toBe(true)
+    await answering.close()
+
+    const busy = to(server)
+    const process = busy.open('cat')
+    const quiet = await dial(busy, far.port)
+    const io = new Collector(quiet)
+    const heard = new Collector(process)
+    const start = busy.stats().bytesOut
+    quiet.write(Buffer.from('x'))
+    await io.until(() => io.bytes === 1)
+    process.pipe.write(Buffer.from('y'))
+    await heard.until(() => heard.bytes === 1)
+    expect(busy.stats().bytesOut - start).toBe(2 * each)
+    await busy.close()
+  })
+})
 
 describe.skipIf(!haveSshd)('what an sshd refuses (left out where there is none)', () => {
   it.each([
