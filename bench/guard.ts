@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { compare, interleave, rowOf, within, type Benchmark, type Row, type Side } from './harness.ts'
 import type { Driver } from './driver.ts'
+import { echoBytes } from './echo.ts'
 import { address, Lab, prepared, side, type Maybe } from './lab.ts'
 import { processTree } from './memory.ts'
 import { stubBytes } from './rows/stub.ts'
@@ -135,7 +136,7 @@ const timed: readonly Timed[] = [
       const ramet = await prepared(lab.ramet(), 'open', { name: 'a', target })
       const echo = await prepared(lab.rawEcho(), 'open', { target })
       return [side('ours', ramet, (driver) => driver.request<number[]>('warm', { name: 'a', calls: 1000, isolate: 'none' })),
-        side('peer', echo, (driver) => driver.request<number[]>('warm', { calls: 1000, bytes: 36 }))]
+        side('peer', echo, (driver) => driver.request<number[]>('warm', { calls: 1000, bytes: echoBytes }))]
     },
   },
   {

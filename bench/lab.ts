@@ -6,7 +6,7 @@ import type { Side } from './harness.ts'
 import { Ansible, type AnsibleOptions } from './peers/ansible.ts'
 import type { Strategy } from './peers/ansible-files.ts'
 import { mitogenMissing, startMitogen } from './peers/mitogen.ts'
-import { OpenSsh } from './peers/openssh.ts'
+import { OpenSsh, sshOptions } from './peers/openssh.ts'
 import { Relay, type RelayOptions } from './relay.ts'
 import { Sshd, type SshdOptions, type Suite } from './sshd.ts'
 import { root, type Endpoint, type Workspace } from './workspace.ts'
@@ -96,6 +96,14 @@ export class Lab {
   rawEcho(options: PeerOptions = {}): Driver {
     const { user, key } = this.workspace
     return this.own(this.#nodeDriver('raw-echo', { user, key }, options))
+  }
+
+  /** OpenSSH's client in OpenSSH's client. */
+  sshChain(options: PeerOptions = {}): Maybe<Driver> {
+    const missing = OpenSsh.missing()
+    if (missing !== undefined) return { missing }
+    const settings = { user: this.workspace.user, options: sshOptions(this.workspace, options.suite ?? 'pinned') }
+    return this.own(this.#nodeDriver('ssh-chain', settings, options))
   }
 
   /** One connection of ssh2, with a channel for each command. */

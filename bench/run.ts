@@ -6,6 +6,7 @@ import { guard } from './guard.ts'
 import { brokenRow, print, type Benchmark, type Row } from './harness.ts'
 import { Lab } from './lab.ts'
 import { serveRawEcho } from './peers/raw-echo.ts'
+import { serveSshChain, type SshChainSettings } from './peers/ssh-chain.ts'
 import { serveSsh2 } from './peers/ssh2.ts'
 import { serveRamet, type RametSettings } from './ramet-driver.ts'
 import { figures, newestResults, withFigures } from './readme-figures.ts'
@@ -44,7 +45,7 @@ const benchmarks: readonly Benchmark[] = [
 ]
 
 /** The drivers are this program too, so that one file is built. */
-const drivers: Record<string, (settings: RametSettings) => Promise<void>> = { 'ramet': serveRamet, 'raw-echo': serveRawEcho, 'ssh2': serveSsh2 }
+const drivers: Record<string, (settings: RametSettings & SshChainSettings) => Promise<void>> = { 'ramet': serveRamet, 'raw-echo': serveRawEcho, 'ssh2': serveSsh2, 'ssh-chain': serveSshChain }
 
 const usage = `npm run bench -- [options]: ramet against its peers on this machine
   --only NAME,NAME   these benchmarks only
@@ -72,7 +73,7 @@ const known = {
 const values = given()
 
 if (values.driver !== undefined) {
-  await drivers[values.driver]?.(JSON.parse(process.argv.at(-1) ?? '') as RametSettings)
+  await drivers[values.driver]?.(JSON.parse(process.argv.at(-1) ?? '') as RametSettings & SshChainSettings)
   // What a measured library may have left open is no reason to stay.
   process.exit(0)
 } else if (values.help) {

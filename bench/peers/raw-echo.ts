@@ -1,5 +1,6 @@
 import type { Client, ClientChannel } from 'ssh2'
 import { serve } from '../driver.ts'
+import { echoes } from '../echo.ts'
 import type { Endpoint } from '../workspace.ts'
 import { connected, type Ssh2Settings } from './ssh2.ts'
 
@@ -28,34 +29,8 @@ export async function serveRawEcho(settings: Ssh2Settings): Promise<void> {
     },
     warm: async (request) => {
       if (!channel) throw new Error('not open')
-      return echoes(channel, request['calls'] as number, request['bytes'] as number)
+      return echoes(channel, channel, request['calls'] as number, request['bytes'] as number)
     },
   })
   client?.end()
-}
-
-/** Microseconds of each echo. */
-function echoes(channel: ClientChannel, calls: number, bytes: number): Promise<number[]> {
-  const message = Buffer.alloc(bytes, 'r')
-  const times: number[] = []
-  return new Promise((resolve, reject) => {
-    let missing = bytes
-    let begun = performance.now()
-    const next = (): void => {
-      missing = bytes
-      begun = performance.now()
-      channel.write(message)
-    }
-    const onData = (chunk: Buffer): void => {
-      missing -= chunk.length
-      if (missing > 0) return
-      times.push((performance.now() - begun) * 1000)
-      if (times.length < calls) return next()
-      channel.off('data', onData)
-      resolve(times)
-    }
-    channel.on('data', onData)
-    channel.once('close', () => reject(new Error('the echo ended')))
-    next()
-  })
 }

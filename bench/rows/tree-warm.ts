@@ -1,3 +1,4 @@
+import { echoBytes } from '../echo.ts'
 import { compare, interleave, rowOf, type Benchmark, type Row } from '../harness.ts'
 import { prepared, side, type Lab, type PeerOptions } from '../lab.ts'
 import { addresses, type Endpoint } from '../workspace.ts'
@@ -20,10 +21,14 @@ async function warmRow(lab: Lab, name: string, options: PeerOptions): Promise<Ro
     const direct = await prepared(await starting, 'open', { name: 'leaf0', target: hop })
     return chain(await chain(direct, hop, targets, 3), hop, targets, 1)
   })) as [Awaited<ReturnType<Lab['mitogen']>>, Awaited<ReturnType<Lab['mitogen']>>]
+  const ways = [['direct', 0], ['one hop', 1], ['three hops', 3]] as const
+  let ssh = lab.sshChain(options)
+  for (const [name, hops] of ways) ssh = await prepared(ssh, 'open', { name, chain: [hop, ...targets].slice(0, hops + 1) })
   const series = await interleave([
-    ...[['direct', 0], ['one hop', 1], ['three hops', 3]].flatMap(([way, hops]) => [
+    ...ways.flatMap(([way, hops]) => [
       side(`ramet (inline), ${way}`, ramet, (driver) => driver.request<number[]>('warm', { name: `leaf${hops}`, calls, isolate: 'none' })),
       side(`mitogen, ${way}`, mitogen, (driver) => driver.request<number[]>('warm', { name: `leaf${hops}`, calls })),
+      side(`echo by ssh in ssh, ${way}`, ssh, (driver) => driver.request<number[]>('warm', { name: way, calls, bytes: echoBytes })),
     ]),
     side('ramet (Worker), one hop', ramet, (driver) => driver.request<number[]>('warm', { name: 'leaf1', calls })),
   ], lab.rounds(12))
@@ -33,5 +38,7 @@ async function warmRow(lab: Lab, name: string, options: PeerOptions): Promise<Ro
   compare(row, 'ramet (Worker), one hop', 'mitogen, one hop')
   compare(row, 'ramet (inline), three hops', 'mitogen, three hops')
   compare(row, 'ramet (inline), one hop', 'ramet (inline), direct')
+  compare(row, 'mitogen, three hops', 'mitogen, one hop')
+  compare(row, 'echo by ssh in ssh, three hops', 'echo by ssh in ssh, one hop')
   return row
 }

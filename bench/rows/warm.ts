@@ -1,11 +1,9 @@
 import { cpuOf } from '../cpu.ts'
 import type { Driver } from '../driver.ts'
+import { echoBytes } from '../echo.ts'
 import { compare, interleave, rowOf, stretch, type Benchmark, type Row } from '../harness.ts'
 import { address, prepared, side, type Lab, type PeerOptions } from '../lab.ts'
 import { processTree } from '../memory.ts'
-
-/** The bytes that the raw echo carries each way: what a small call has. */
-const echoBytes = 36
 
 /** One call after the other on an open connection, a function that does nothing. */
 export const warmCall: Benchmark = {

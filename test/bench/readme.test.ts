@@ -63,6 +63,13 @@ test('goals that were missed are named with what they came to, and so is a side 
   expect(figures('2030.json', results([]))).not.toContain('Goals')
 })
 
+test('three hops are measured against what they cost OpenSSH itself, where that was measured', () => {
+  const three = { text: 'ramet (inline), three hops ≤ 2.2 × ramet (inline), one hop', value: 2.5, met: false }
+  const reason = (checks: StoredResults['rows'][number]['checks'] = []): string => figures('2030.json', results([{ name: 'tree-warm', unit: 'us', series: [{ name: 'mitogen, direct', median: 1 }], checks: [three, ...checks] }]))
+  expect(reason()).toContain('was 2.50 (two more processes per hop take turns in the same caches).')
+  expect(reason([{ text: 'echo by ssh in ssh, three hops / echo by ssh in ssh, one hop', value: 2.2031 }])).toContain('all of it C, takes 2.20 times as long, too).')
+})
+
 test('a benchmark that broke off is named, without what it said on that machine', () => {
   const text = figures('2030.json', results([JSON.parse(JSON.stringify(brokenRow('hundred', new Error('no /tmp/x')))) as StoredResults['rows'][number]]))
   expect(text).toContain('\nGoals missed, and rows without a verdict, in this run: hundred: it broke off, no figure of it.')
