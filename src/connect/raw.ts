@@ -14,6 +14,8 @@ const LINGER = 500
 /** Milliseconds that a server may take to notice that a channel is free again, and between attempts to open the next one. */
 const FREEING = 500
 const ATTEMPTS = 20
+/** Milliseconds after which a command is taken for one that runs on, where one that ends may take along the next. */
+const RUNS_ON = 1000
 /** Milliseconds from TERM to KILL when the lane is closed. */
 const CLOSE_GRACE = 500
 
@@ -34,6 +36,9 @@ export class RawLane implements CommandLane {
   private limit = COMMANDS
   private stopEviction: (() => void) | undefined
   private stopAttempt: (() => void) | undefined
+  private stopHolding: (() => void) | undefined
+  /** When the last command was opened. */
+  private begun = -Infinity
   /** When the last channel ended. */
   private freed = -Infinity
   private readonly control: RawControl
@@ -78,6 +83,7 @@ export class RawLane implements CommandLane {
     this.state = 'closed'
     this.stopEviction?.()
     this.stopAttempt?.()
+    this.stopHolding?.()
     const commands = [...this.queue.splice(0), ...this.active]
     for (const command of commands) {
       command.close(new RametError('closed', `${this.connection.name} was closed while a command ran`, {
@@ -93,12 +99,26 @@ export class RawLane implements CommandLane {
       // The first command may leave together with what opens the connection; the others wait for it.
       if (!this.ready && this.opened > 0) return
       if (this.active.size + this.lingering.size >= this.limit) return this.evict()
+      if (this.connection.losesChannels === true && this.holds()) return
       const command = this.queue.shift() as RawCommand
       if (command.state !== 'queued') continue
       this.opened += 1
+      this.begun = this.clock.now()
       this.active.add(command)
       command.open((line) => this.connection.open(line))
     }
+  }
+
+  /** True while a command is likely to end, and one opened now might be taken along: until the last one has ended, or runs on. */
+  private holds(): boolean {
+    const ended = Math.max(-Infinity, ...[...this.lingering.values()].map((since) => since + LINGER))
+    const left = Math.max(ended, this.active.size === 0 ? -Infinity : this.begun + RUNS_ON) - this.clock.now()
+    if (left <= 0) return false
+    this.stopHolding ??= this.clock.after(left, () => {
+      this.stopHolding = undefined
+      this.next()
+    })
+    return true
   }
 
   /** Takes a channel from the background job that has had it longest: at its next line of output it will get SIGPIPE. */
@@ -145,6 +165,7 @@ export class RawLane implements CommandLane {
   private lost(cause: unknown): void {
     this.state = 'closed'
     this.stopAttempt?.()
+    this.stopHolding?.()
     this.control.close()
     this.stopEviction?.()
     for (const command of this.queue.splice(0)) {

@@ -42,6 +42,16 @@ export function knownServer(ident: string): { loan: number } | undefined {
   return /^dropbear_20(?:2\d|[3-9]\d)\./.test(ident) ? { loan: 24_576 } : undefined
 }
 
+/**
+ * Whether a server closes a channel whose process has not been started yet when another's ends. dropbear does from 2022.82 to 2024.85
+ * (its change 71521d1b of 2024, "Don't close channels when a PID hasn't started"); it may even start the process afterwards, and end
+ * the connection when that prints.
+ */
+export function losesChannels(ident: string): boolean {
+  const version = Number(/^dropbear_(20\d\d\.\d\d)/.exec(ident)?.[1])
+  return version >= 2022.82 && version <= 2024.85
+}
+
 /** One SSH session over one pipe: key exchange, login, and the channels on it. */
 export class SshSession {
   state: 'connecting' | 'login' | 'open' | 'closed' = 'connecting'

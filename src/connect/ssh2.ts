@@ -14,7 +14,7 @@ import { forwardChannel } from './ssh2-forward.ts'
 import { HostKeyGate } from './ssh2-host-key.ts'
 import type { Ssh2Options } from './ssh2-options.ts'
 import { type SshAlgorithms, cryptoReady, offeredAlgorithms } from './ssh2-protocol.ts'
-import { SshSession } from './ssh2-session.ts'
+import { losesChannels, SshSession } from './ssh2-session.ts'
 import { dialLater, MAX_DIALS } from './ssh2-retry.ts'
 import { watchServer } from './ssh2-watch.ts'
 import { dialTcp } from './tcp.ts'
@@ -87,6 +87,10 @@ class Ssh2Connection implements Connection, ChannelOwner {
   open(command: string): RemoteProcess {
     if (this.state === 'closed') return failedProcess(this.failed ?? closedHere(this.name))
     return this.launch(new SshChannel(commandChannel(command, this), this))
+  }
+
+  get losesChannels(): boolean {
+    return this.session !== undefined && losesChannels(this.session.transport.ident)
   }
 
   dial(host: string, port: number, signal?: AbortSignal): Promise<Pipe> {

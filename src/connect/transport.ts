@@ -43,6 +43,8 @@ export interface Connection {
   readonly ready: Promise<void>
   /** Starts a process. `command` is text for the account's login shell. */
   open(command: string): RemoteProcess
+  /** Where the server is known for it, from `ready` on: a process that ends may take along one that is opened in the same moment. */
+  readonly losesChannels?: boolean
   /**
    * Where the transport can: a TCP connection from that machine to `host` (a name as that machine knows it), without any
    * process there. May be called before `ready`. Rejects with a RametError that names both and its stage ('tcp').

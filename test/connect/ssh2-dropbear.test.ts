@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { systemClock } from '../../src/base/clock.ts'
+import { deferred } from '../../src/base/deferred.ts'
+import { RawLane } from '../../src/connect/raw.ts'
+import { connectSsh2 } from '../../src/connect/ssh2.ts'
+import { privateKey } from '../../src/connect/ssh2-key.ts'
+import { losesChannels } from '../../src/connect/ssh2-session.ts'
+import type { Connection, ProcessEnd } from '../../src/connect/transport.ts'
+import { runCommand } from '../../src/controller/exec.ts'
+import type { Pipe } from '../../src/router/pipe.ts'
+import { haveDropbear, startDropbear } from '../helpers/sshd.ts'
+import { settle, TestClock } from '../helpers/test-clock.ts'
+
+test('the versions that close what they have not started when another process ends', () => {
+  const known = ['dropbear_2022.82', 'dropbear_2022.83', 'dropbear_2024.84', 'dropbear_2024.85']
+  expect(known.filter(losesChannels)).toEqual(known)
+  expect(['dropbear_2020.81', 'dropbear_2024.86', 'dropbear_2025.89', 'dropbear', 'OpenSSH_9.2p1', ''].filter(losesChannels)).toEqual([])
+})
+
+/** A lane to such a server, whose processes only stand there, and the clock of both. */
+function frailLane(): { lane: RawLane; clock: TestClock; opened: () => number; end: (at: number) => Promise<void>; start: () => void } {
+  const clock = new TestClock()
+  const processes: { ended: (how: ProcessEnd) => void }[] = []
+  const connection: Connection = {
+    name: 'box', transport: 'ssh2', stage: 'launch', ready: Promise.resolve(), losesChannels: true,
+    open: () => {
+      const exited = deferred<ProcessEnd>()
+      processes.push({ ended: exited.resolve })
+      const pipe: Pipe = { pending: 0, start: ({ closed }) => void exited.promise.then(() => closed()), write() {}, end() {}, close() {}, pause() {}, resume() {} }
+      return { pipe, exited: exited.promise, stderr() {}, kill: () => exited.resolve({ exitCode: null, signal: 'SIGKILL' }) }
+    },
+    close: () => Promise.resolve(), onClose() {}, stats: () => ({ bytesIn: 0, bytesOut: 0 }),
+  }
+  const lane = new RawLane(connection, { clock })
+  return {
+    lane, clock, opened: () => processes.length,
+    start: () => void lane.start({ command: 'x' }).ended.catch(() => {}),
+    end: async (at) => {
+      processes[at]?.ended({ exitCode: 1, signal: null })
+      await settle()
+    },
+  }
+}
+
+test('a command waits for the one before to be gone, a second at most', async () => {
+  const { lane, clock, opened, start, end } = frailLane()
+  for (let i = 0; i < 4; i++) start()
+  await settle()
+  expect(opened()).toBe(1)
+  await end(0)
+  expect(opened()).toBe(2)
+  clock.advance(999)
+  expect(opened()).toBe(2)
+  clock.advance(1)
+  expect(opened()).toBe(3)
+  await end(1)
+  expect(opened()).toBe(3)
+  clock.advance(1000)
+  expect(opened()).toBe(4)
+  for (let at = 0; at < 4; at++) await end(at)
+  await lane.close()
+})
+
+test.skipIf(!haveDropbear)('commands back to back on dropbear, which closes channels that it opens while a process ends: each runs once (left out where there is none)', async () => {
+  await using server = await startDropbear()
+  const connection = connectSsh2({ host: server.host, port: server.port, user: server.user, keys: [privateKey(server.key, { comment: 'id' })], verifyHostKey: () => true, name: 'box' })
+  const lane = new RawLane(connection)
+  const ran = join(server.dir, 'ran')
+  const one = async (at: number): Promise<string> => {
+    const { stdout, exitCode } = await runCommand(lane, `echo ${at} >> ${ran}; cat`, { stdin: `line ${at}` }, { name: 'box', path: ['box'], clock: systemClock })
+    return `${String(stdout)} ${exitCode}`
+  }
+  const results: string[] = []
+  for (let at = 0; at < 36; at++) results.push(await one(at))
+  // Twelve at a time, of which eight have a channel.
+  for (let at = 36; at < 72; at += 12) results.push(...await Promise.all(Array.from({ length: 12 }, (_, more) => one(at + more))))
+  expect(results).toEqual(Array.from({ length: 72 }, (_, at) => `line ${at} 0`))
+  expect(readFileSync(ran, 'utf8').trim().split('\n').map(Number).sort((a, b) => a - b)).toEqual(Array.from({ length: 72 }, (_, at) => at))
+  await lane.close()
+  await connection.close()
+}, 60_000)
