@@ -91,6 +91,11 @@ export class BootPipe implements Pipe {
     this.process.pipe.end()
   }
 
+  /** To be called with a goodbye: who holds its pipes is to hear of the stub's end. */
+  wake(): void {
+    this.process.wake?.()
+  }
+
   close(): void {
     if (this.state === 'closed') return
     // There is no stub yet that would want a moment for its goodbye, and we may not live until the transport is less patient.

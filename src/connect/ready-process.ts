@@ -162,6 +162,7 @@ export class ReadyProcess implements RemoteProcess, Pipe {
   kill(signal?: string): void {
     if (signal !== undefined) return this.signal(signal)
     const starting = this.state === 'starting'
+    this.wake()
     this.close()
     this.inner.child.stderr?.destroy()
     if (this.inner.state === 'closed' || this.stopTimer !== undefined) return
@@ -174,6 +175,10 @@ export class ReadyProcess implements RemoteProcess, Pipe {
     // A stub that has lost its pipes ends what it runs, and needs a moment for it.
     if (starting) term()
     else this.stopTimer = clock.after(BEFORE_TERM, term)
+  }
+
+  wake(): void {
+    this.signal('SIGCONT')
   }
 
   /** Ends it. Resolves when nothing of it is left here, or cannot be helped. */

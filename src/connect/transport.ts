@@ -19,6 +19,11 @@ export interface RemoteProcess {
   /** Ends the process as firmly as the transport can (signal, then closing its channel). Harmless when repeated. */
   kill(signal?: string): void
   /**
+   * Where a program of this machine holds the pipes: lets it go on. sudo and su stop themselves when what they run is stopped; who
+   * continues that alone leaves them as they are, and then they hear of no end.
+   */
+  wake?(): void
+  /**
    * Where a machine of ours stands between: the process there, or with a minus the process group, that this machine ends (TERM, then
    * KILL) should it lose us before the process behind this has ended. 0: none any more.
    */

@@ -115,6 +115,7 @@ export class NearStem implements Stem {
   async goodbye(): Promise<void> {
     // Its side of the link ends with its process, when everything below it has ended.
     this.link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
+    this.boot?.wake()
     const cancel = this.home.clock.after(GOODBYE, () => this.link.close())
     await this.unlinked.promise
     cancel()

@@ -143,7 +143,7 @@ export class Child {
 
   /** This hop ends: so does the child, by itself if it can. What has not become a stub yet may not even read its input. */
   leave(): void {
-    if (this.state === 'open' || this.state === 'closing') this.link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
+    if (this.state === 'open' || this.state === 'closing') this.bye()
     else this.close()
   }
 
@@ -171,8 +171,13 @@ export class Child {
       return
     }
     this.state = 'closing'
-    this.link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
+    this.bye()
     this.home.host.clock.after(GOODBYE, () => this.link.close())
+  }
+
+  private bye(): void {
+    this.link.sendNeighbour(TYPE.GOAWAY, new Uint8Array(0))
+    this.boot?.wake()
   }
 
   private need(hashes: readonly string[]): void {

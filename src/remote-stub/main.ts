@@ -35,6 +35,15 @@ function runMain(): void {
   setInterval(() => {}, 0x7fffffff)
   // A connection that ends sends HUP to whoever is left; we notice the end of file and clean up first.
   process.on('SIGHUP', () => {})
+  // sudo and su stop themselves when what they run is stopped, and nobody continues them when only that goes on: they would never end.
+  process.on('SIGCONT', (signal) => {
+    try {
+      // 0: one outside our PID namespace, and to kill() our own group.
+      if (process.ppid > 0) process.kill(process.ppid, signal)
+    } catch {
+      // It is another account's.
+    }
+  })
 }
 
 /**

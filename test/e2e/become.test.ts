@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Connecting, ConnectOptions, Context, PromptRequest } from '../../src/controller/index.ts'
 import { Controller, secret } from '../../src/controller/index.ts'
 import { type Accounts, makeAccounts, noAccounts, noDoas, publiclySeen } from '../helpers/accounts.ts'
 import { controllerProcesses, type ControllerProcesses } from '../helpers/controller-process.ts'
 import { expectHelpful, failure, leakCheck, records } from '../helpers/e2e-lab.ts'
+import { TestClock } from '../helpers/test-clock.ts'
+import { alive, pidOf, soon } from '../helpers/tree-lab.ts'
 
 /**
  * Real accounts, real sudo, su and doas. Those that run the tests are root, who is asked for nothing: where another account
@@ -41,6 +44,8 @@ async function tearDown(): Promise<void> {
   await noLeaks()
   for (const short of ['ask', 'free', 'stranger', 'target']) await vi.waitFor(() => expect(accounts.processes(short)).toEqual([]), { timeout: 10_000, interval: 50 })
 }
+
+const stopped = (pid: number): boolean => /^State:\tT/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
 
 /** Connects as if that account ran the controller. */
 function connectAs(short: string, method: 'sudo' | 'su' | 'doas', target = 'target', options: ConnectOptions = {}): Connecting {
@@ -143,6 +148,31 @@ describe.skipIf(noAccounts !== undefined)(`real accounts${why}`, () => {
     expectHelpful(error, target)
     expect(await failure(hop.connect('docker:nobody-of-this-name'))).toMatchObject({ path: ['local', 'docker:nobody-of-this-name'] })
     expect(await who(context)).toEqual(theTarget())
+  })
+
+  test.each([
+    ['sudo', 'root'],
+    ['su', 'root'],
+    ['sudo', 'target'],
+    ['su', 'target'],
+  ] as const)('%s, which stops itself with a stub of %s that is stopped, does not hold up its end', async (method, short) => {
+    // Its time stands still: nothing is given up by patience.
+    const ramet = new Controller({ logger: log.logger }, new TestClock())
+    const context = await ramet.connect(`${method}:${short === 'root' ? short : accounts.name(short)}`)
+    const stub = pidOf(context)
+    const program = Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${stub}/status`, 'utf8'))?.[1])
+    try {
+      process.kill(stub, 'SIGSTOP')
+      await soon(() => expect(stopped(program)).toBe(true))
+      process.kill(stub, 'SIGCONT')
+      expect(await context.call(() => 1)).toBe(1)
+      // A stub of root's may continue it. One of another account's may not.
+      if (short === 'root') await soon(() => expect(stopped(program)).toBe(false))
+      else expect(stopped(program)).toBe(true)
+      await ramet.close()
+    } finally {
+      if (alive(program)) process.kill(program, 'SIGKILL')
+    }
   })
 
   test('user code of another account dies with the controller that was killed, and so does what it has started', async () => {
