@@ -3,6 +3,7 @@ import { describe, expect, test, vi } from 'vitest'
 import type { Connecting, Context, RemoteChild } from '../../src/controller/api.ts'
 import { isRametError } from '../../src/router/errors.ts'
 import { HEADER_SIZE, MAX_NOISE } from '../../src/router/protocol.ts'
+import { processesWith } from '../helpers/controller-process.ts'
 import { MemoryTree, type MemoryTarget, NOTHING_LEFT } from '../helpers/memory-tree.ts'
 import { ownChildren } from '../helpers/sshd.ts'
 import { settle } from '../helpers/test-clock.ts'
@@ -48,8 +49,30 @@ const PLACES: Record<string, (manner: 'silent' | 'held' | undefined) => Promise<
   /** The link to a hop in memory is hit; what works is a real process behind it. */
   async 'behind a hop'(manner) {
     const it = await (PLACES['direct'] as (typeof PLACES)[string])(manner)
-    return { ...it, path: ['web1', 'local'], connect: () => it.tree.connect('local:', { via: it.connect(), timeout: 20_000 }) }
+    return {
+      ...it,
+      path: ['web1', 'local'],
+      connect: () => it.tree.connect('local:', { via: it.connect(), timeout: 20_000 }),
+      async [Symbol.asyncDispose]() {
+        await it[Symbol.asyncDispose]()
+        endCommands()
+      },
+    }
   },
+}
+
+/** In the environment of every command. */
+const MARK = { RAMET_MATRIX: String(process.pid) }
+
+/** The hop's clock runs ahead of the real stub behind it: that may be killed before it has ended its commands, which stay then. */
+function endCommands(): void {
+  for (const { pid } of processesWith(`RAMET_MATRIX=${process.pid}`)) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It has ended with the one before.
+    }
+  }
 }
 
 /** What everybody who waits hears; 'ok' when the work is done after all. */
@@ -146,10 +169,10 @@ const lasts = (expected: Hears): boolean => expected !== 'ok'
 function work(context: Connecting | Context, endless: boolean): Waiters {
   const inline = context.with({ isolate: 'none' })
   const pause = endless ? 'sleep 1000' : 'sleep 0.2'
-  const child = context.spawn(`${pause}; echo done`)
+  const child = context.spawn(`${pause}; echo done`, { env: MARK })
   return {
     call: inline.call((never: boolean) => new Promise<void>((resolve) => void (never || setTimeout(resolve, 200))), endless),
-    exec: context.exec(pause),
+    exec: context.exec(pause, { env: MARK }),
     'spawn, its end': child.exited,
     'spawn, its pid': child.pid,
     'spawn, its output': read(child),
@@ -169,8 +192,8 @@ function streams(context: Context, endless: boolean): Waiters {
     for await (const item of source as AsyncIterable<Uint8Array>) count += item.length
     expect(count).toBe(500_000)
   }
-  const down = context.spawn(`i=0; while [ $i -lt ${endless ? 1e6 : 8} ]; do head -c 300000 /dev/zero; sleep 0.03; i=$((i+1)); done`)
-  const up = context.spawn(`sleep ${endless ? 1000 : 0.5}; wc -c`)
+  const down = context.spawn(`i=0; while [ $i -lt ${endless ? 1e6 : 8} ]; do head -c 300000 /dev/zero; sleep 0.03; i=$((i+1)); done`, { env: MARK })
+  const up = context.spawn(`sleep ${endless ? 1000 : 0.5}; wc -c`, { env: MARK })
   const upload = new Promise<void>((resolve, reject) => {
     up.exited.catch(reject)
     up.stdin.end(Buffer.alloc(3_000_000), (error?: Error | null) => ((error ?? undefined) === undefined ? resolve() : reject(error)))

@@ -111,12 +111,17 @@ export interface MarkedProcess {
 
 /** Processes whose environment holds `HOME=home`, other than those given. What has ended and was not collected counts as ended. */
 export function processesOf(home: string, except: readonly (number | undefined)[] = []): MarkedProcess[] {
+  return processesWith(`HOME=${home}`, except)
+}
+
+/** The same for any variable: 'NAME=value'. */
+export function processesWith(variable: string, except: readonly (number | undefined)[] = []): MarkedProcess[] {
   const found: MarkedProcess[] = []
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name) || except.includes(Number(name))) continue
     try {
       const environment = readFileSync(`/proc/${name}/environ`, 'latin1').split('\0')
-      if (!environment.includes(`HOME=${home}`)) continue
+      if (!environment.includes(variable)) continue
       found.push({ pid: Number(name), command: readFileSync(`/proc/${name}/cmdline`, 'latin1').replaceAll('\0', ' ').trim().slice(0, 100) })
     } catch {
       // It ended while we looked.
