@@ -52,7 +52,8 @@ export async function controllerProcesses(): Promise<ControllerProcesses> {
         `const quiet = pino({ level: 'silent' })`,
         body,
       ].join('\n'))
-      const child = spawn(process.execPath, [script], { stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], HOME: home } })
+      // What a controller that is killed leaves in its temporary directory goes with the folder.
+      const child = spawn(process.execPath, [script], { stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], HOME: home, TMPDIR: folder } })
       child.stdin?.end(input)
       running.add(child)
       return watch(child, () => running.delete(child))
