@@ -29,6 +29,9 @@ const PERMIT: Record<BecomeMethod, string> = {
   doas: 'The account needs a rule in doas.conf that lets it run /bin/sh as that user.',
 }
 
+const EXPIRED = /account.*(expired|locked)|password (has )?expired|validation failure|required to change your password/i
+const LOCKED = 'The account is locked or has to change its password first.'
+
 /** What the programs say, in the C locale. The first that matches counts. */
 const WORDS: [RegExp, ErrorCode, string?][] = [
   [/must have a tty|tty is required|terminal is required|must be run from a terminal/i, 'tty-required'],
@@ -36,7 +39,7 @@ const WORDS: [RegExp, ErrorCode, string?][] = [
   [/no new privileges|must be owned by uid 0|effective uid is not 0|not installed setuid|must be suid/i, 'not-permitted',
     'This process cannot gain rights: it runs with no-new-privileges (a container, a service), or the program is not setuid root.'],
   [/not in the sudoers file|not allowed to|may not run|can't do that|operation not permitted|permission denied|doas is not enabled/i, 'not-permitted'],
-  [/account.*(expired|locked)|password (has )?expired|validation failure/i, 'not-permitted', 'The account is locked or has to change its password first.'],
+  [EXPIRED, 'not-permitted', LOCKED],
   [/not currently available|account is currently not available/i, 'launch-failed', 'That account has no login shell.'],
   [/timed out reading|timed out/i, 'password-needed', 'Nobody typed the password in time.'],
 ]
@@ -44,7 +47,8 @@ const WORDS: [RegExp, ErrorCode, string?][] = [
 /** Turns the end of sudo, su or doas before they have started anything into an error. */
 export function becomeFailure(attempt: BecomeEnd): RametError {
   const { method, user, end, answered, cause } = attempt
-  const said = lastWords(attempt.said)
+  // sudo quotes the whole of the command that it does not run: ours is long, and no news to anybody.
+  const said = lastWords(attempt.said.replace(/'\/bin\/sh -c .*' as /s, "'/bin/sh ...' as "))
   if (cause !== undefined) {
     const missing = /ENOENT/.test(cause.message)
     return becomeError(attempt, 'launch-failed', missing ? `there is no ${method} on this machine` : `${method} could not be started (${cause.message})`,
@@ -65,6 +69,7 @@ export function becomeFailure(attempt: BecomeEnd): RametError {
 
 /** The program did not take the password: it said so, or asked again. */
 export function refused(attempt: Pick<BecomeEnd, 'method' | 'path'>, said: string): RametError {
+  if (EXPIRED.test(said)) return becomeError(attempt, 'not-permitted', `${attempt.method} refused; it said: ${said}`, LOCKED)
   return becomeError(attempt, 'password-refused', `${attempt.method} did not take the password${said === '' ? '' : `; it said: ${said}`}`,
     `It is given once only. It may also mean that the account may not use ${attempt.method}: that is often answered in the same way.`)
 }

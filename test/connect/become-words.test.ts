@@ -1,10 +1,16 @@
 import { describe, expect, it } from 'vitest'
-import { type BecomeEnd, becomeFailure } from '../../src/connect/become-words.ts'
+import { type BecomeEnd, becomeFailure, refused } from '../../src/connect/become-words.ts'
 
 const attempt = (method: BecomeEnd['method'], said: string, more: Partial<BecomeEnd> = {}): BecomeEnd => ({
   method, user: 'web', path: ['web1', 'it'], end: { exitCode: 1, signal: null }, said: `${said}\n`, answered: false, cause: undefined, ...more })
 
 describe('the end of sudo, su and doas', () => {
+  it('a password that was taken and has run out is not said to be wrong', () => {
+    const said = 'You are required to change your password immediately (administrator enforced).'
+    expect(refused(attempt('su', ''), said)).toMatchObject({ code: 'not-permitted', stage: 'auth', outcome: 'not-sent', hint: expect.stringContaining('change its password') as string })
+    expect(refused(attempt('su', ''), 'Sorry, try again.')).toMatchObject({ code: 'password-refused' })
+  })
+
   it.each([
     ['sudo', 'rt is not in the sudoers file.  This incident will be reported.', 'not-permitted'],
     ['sudo', 'Sorry, user rt is not allowed to execute \'/bin/sh\' as root on vm.', 'not-permitted'],
@@ -34,6 +40,12 @@ describe('the end of sudo, su and doas', () => {
     expect(error.message).toMatch(/^web1 > it: /)
   })
 
+  it('quotes what sudo says of a refused command, and not the command, whose text is ours and long', () => {
+    const command = `/bin/sh -c echo "$1$2 $$"; exec /bin/sh -c "$3" ramet aa bb ${'var v=process.version; '.repeat(100)}`
+    const error = becomeFailure(attempt('sudo', `Sorry, user rt is not allowed to execute '${command}' as web on vm.`, { answered: true }))
+    expect(error).toMatchObject({ code: 'not-permitted', message: "web1 > it: sudo refused; it said: Sorry, user rt is not allowed to execute '/bin/sh ...' as web on vm." })
+  })
+
   it.each([
     ['sudo', 'sudo: 1 incorrect password attempt', 'password-refused'],
     ['sudo', 'sudo: maximum 3 incorrect authentication attempts', 'password-refused'],
@@ -41,6 +53,7 @@ describe('the end of sudo, su and doas', () => {
     ['su', 'su: incorrect password', 'password-refused'],
     ['su', '', 'password-refused'],
     ['su', 'su: Permission denied', 'not-permitted'],
+    ['su', 'You are required to change your password immediately (administrator enforced).', 'not-permitted'],
     ['sudo', 'rt is not in the sudoers file.', 'not-permitted'],
     ['su', 'This account is currently not available.', 'launch-failed'],
   ] as const)('%s behind a password: "%s" is %s', (method, said, code) => {
