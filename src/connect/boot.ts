@@ -4,6 +4,7 @@ import { type ErrorCode, isRametError, type Outcome, RametError, type Stage } fr
 import type { Pipe, PipeSink } from '../router/pipe.ts'
 import { EXIT, MAX_NOISE, MIN_NODE } from '../router/protocol.ts'
 import { launchLine } from './first-stage.ts'
+import { lastWords } from './last-words.ts'
 import type { Connection, ProcessEnd, RemoteProcess } from './transport.ts'
 
 export interface BootOptions {
@@ -166,7 +167,7 @@ export class BootPipe implements Pipe {
 
   private unexplained(end: ProcessEnd, cause: Error | undefined): RametError {
     const how = end.signal !== null ? `by ${end.signal}` : end.exitCode !== null ? `with exit code ${end.exitCode}` : 'without a word'
-    const said = this.lastLine()
+    const said = lastWords(this.telling())
     return this.error('boot-eof', 'launch', `ended the session ${how} before the stub ran${said === '' ? '' : `; it said: ${said}`}`, {
       hint: 'The account may have no shell, or its login scripts exit; try ssh with the same account and a command.',
       // Of a process whose end is known all output is here, and no nonce was in it. Of a lost connection nothing is known.
@@ -180,8 +181,17 @@ export class BootPipe implements Pipe {
     return [this.options.node ?? []].flat()[0]
   }
 
+  private printed(): string {
+    return Buffer.from(joinBytes([this.before, this.tail])).toString('utf8').trimEnd()
+  }
+
+  /** Without what an error of Node's or V8's ends with, which says nothing: the places of a stack, its version, brackets and marks. */
+  private telling(): string {
+    return this.printed().split('\n').filter((line) => !/^\s*(at .*|Node\.js v.*|[\p{P}\p{S}\s]*)$/u.test(line)).join('\n')
+  }
+
   private lastLine(): string {
-    const text = Buffer.from(joinBytes([this.before, this.tail])).toString('utf8').trimEnd()
+    const text = this.printed()
     return text.slice(text.lastIndexOf('\n') + 1).slice(0, 300)
   }
 

@@ -292,6 +292,8 @@ class OpensshConnection implements Connection {
     const file = args[0] === '-E' ? args[1] : undefined
     try {
       const text = file === undefined ? '' : readFileSync(file, 'latin1').slice(-4096)
+      // What led to the machine ended before that had said who it is: on stderr stands why, and nothing of a shell's.
+      if (/^kex_exchange_identification: /m.test(text)) return { text: `${stderr}\n${text}`, byShell: false }
       // Where ssh has a file for its own words and it is empty, what came on stderr was the machine's.
       return text === '' ? { text: stderr, byShell: file !== undefined } : { text, byShell: false }
     } catch {

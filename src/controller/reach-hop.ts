@@ -11,7 +11,8 @@ import { passwordSource } from './reach-spawned.ts'
 /** What a hop is asked to open for a target's address, and who answers its questions. */
 export async function hopWay(address: TargetAddress, options: ConnectOptions, context: ReachContext): Promise<HopWay> {
   if (options.jump !== undefined) {
-    throw refused('config-invalid', context, 'jump and via exclude each other', 'Jump to the first host, and go on via its context.')
+    throw new RametError('config-invalid', `${context.path.join(' > ')}: jump and via exclude each other`, {
+      stage: 'resolve', path: context.path, outcome: 'not-sent', hint: 'Jump to the first host, and go on via its context.' })
   }
   if (address.kind === 'ssh' && options.transport === 'openssh') return hopWayByOpenssh(address, options, context)
   if (address.kind === 'ssh') return hopWayBySsh2(address, options, context)

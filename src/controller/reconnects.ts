@@ -29,9 +29,15 @@ export class Reconnects {
     const tries = this.tries.get(core) ?? 0
     // The first attempt to connect has somebody who waits for it and hears that it failed.
     if (connecting && tries === 0) return
-    if (this.state === 'closed' || core.handles === 0 || tries >= attempts) return
-    const wait = Math.min(MAX_DELAY, delay * 2 ** tries) * (0.5 + this.random())
+    if (this.state === 'closed' || core.handles === 0) return
     const context = core.path.join(' > ')
+    // Nobody waits for a try. That it was lost in the first place has been said.
+    if (tries > 0) this.book.write('warn', { context, code: cause.code }, cause.message)
+    if (tries >= attempts) {
+      if (tries > 0) this.book.write('warn', { context, code: cause.code }, `is not tried again (attempts: ${attempts})`)
+      return
+    }
+    const wait = Math.min(MAX_DELAY, delay * 2 ** tries) * (0.5 + this.random())
     this.book.write('info', { context, code: cause.code }, `will be connected again in ${Math.round(wait)} ms`)
     const cancel = this.clock.after(wait, () => {
       this.timers.delete(core)

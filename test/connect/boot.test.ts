@@ -142,6 +142,18 @@ describe('a boot', () => {
     if (said !== '' && code !== EXIT.NO_NODE) expect(cause.message).toContain(said.trim().split(' is ').at(-1))
   })
 
+  it.each([
+    ['an error of Node\'s own', "node:net:186\n  throw new ERR(type);\n  ^\n\nTypeError [ERR]: Unsupported fd type: FILE\n    at createHandle (node:net:186:9)\n    at new Socket (node:net:425:20) {\n  code: 'ERR'\n}\n\nNode.js v20.20.2\n",
+      "throw new ERR(type); / TypeError [ERR]: Unsupported fd type: FILE / code: 'ERR'"],
+    ['a fatal one', '\n#\n# Fatal process OOM in Failed to reserve virtual memory\n#\n', '# Fatal process OOM in Failed to reserve virtual memory'],
+    ['several lines of a login script', 'welcome\nlicense server not found\n许可证已过期\n', 'welcome / license server not found / 许可证已过期'],
+  ])('that ends with %s tells the last lines that say something', async (_what, said, told) => {
+    const boot = new Boot()
+    boot.complain(said)
+    const { message } = await boot.end(1)
+    expect(message).toBe(`web1 ended the session with exit code 1 before the stub ran; it said: ${told}`)
+  })
+
   it('that is lost without a word of the process is unknown', async () => {
     expect(await new Boot().end(null)).toMatchObject({ code: 'boot-eof', outcome: 'unknown' })
   })

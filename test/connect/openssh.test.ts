@@ -163,6 +163,15 @@ describe('openssh without a server', () => {
     rmSync(dir, { recursive: true })
   })
 
+  it('tells what the ssh to a jump host said, which stands on stderr, and not that a connection was closed', async () => {
+    using programs = fakePrograms()
+    const closed = 'kex_exchange_identification: Connection closed by remote host\\nConnection closed by UNKNOWN port 65535\\n'
+    programs.add('ssh', `while [ "$1" != -E ]; do shift; done; printf '${closed}' >"$2"; echo 'Host key verification failed.' >&2; exit 255`)
+    const connection = connectOpenssh({ host: 'web1', jump: 'gate', program: join(programs.dir, 'ssh'), configFile: false })
+    const error = await failure(connection)
+    expect(error).toMatchObject({ code: 'host-key-unknown', stage: 'host-key', outcome: 'not-sent', message: expect.stringContaining('Host key verification failed.') as string })
+  })
+
   it('close lets ssh hear how a process ended that has closed its output, though not for ever', async () => {
     using programs = fakePrograms()
     programs.add('ssh', 'echo up; exec >&-; until [ -e $FAKE/go ]; do sleep 0.02; done; : >$FAKE/heard')

@@ -127,6 +127,11 @@ describe('a context with the option reconnect', () => {
     it.target('web1').dies()
     await it.pass(5000)
     expect(said().filter((text) => /^will be connected/.test(String(text)))).toHaveLength(2)
+    // Nobody waits for a try: the log is the one place that says what it failed by.
+    const { message } = await failure(context.call(() => 1))
+    const [reason] = /web1 was not connected within 500 ms.*/.exec(message) ?? []
+    expect(said().filter((text) => text === reason)).toHaveLength(2)
+    expect(said().at(-1)).toBe('is not tried again (attempts: 2)')
     expect(context.state).toBe('lost')
     expect(it.clock.pending).toBe(0)
     expect(await it.leftovers()).toEqual(NOTHING_LEFT)

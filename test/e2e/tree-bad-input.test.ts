@@ -78,6 +78,13 @@ describe('a hop that is not there', () => {
     expectNamed(error, ['local', 'local'])
   })
 
+  test('is jumped from, too, which is one way too many', async () => {
+    const hop = await ramet.connect('local:')
+    const error = await failure(hop.connect('web1', { jump: 'gate' }))
+    expect(error).toMatchObject({ code: 'config-invalid', stage: 'resolve', outcome: 'not-sent' })
+    expectNamed(error, ['local', 'web1'])
+  })
+
   test('was closed, or is another controller\'s', async () => {
     const hop = await ramet.connect('local:')
     await hop.close()
