@@ -20,6 +20,8 @@ export interface BootOptions {
   stray(bytes: Uint8Array): void
   /** Hears that the stub has begun to run. */
   ran?: (() => void) | undefined
+  /** Says why a stub that ran has ended, for whoever hears of nothing but the end of its pipe. Default: nobody does. */
+  over?: ((exited: Promise<ProcessEnd>) => Promise<RametError | undefined>) | undefined
 }
 
 /** What printed lines are kept for an error's text. */
@@ -132,6 +134,10 @@ export class BootPipe implements Pipe {
   /** The process is gone; how it ended says what went wrong, and that may be known a moment later. */
   private closed(cause: Error | undefined): void {
     if (this.state === 'closed') return
+    if (this.state === 'open' && cause === undefined && this.options.over !== undefined) {
+      void this.options.over(this.process.exited).then((why) => this.finish(why))
+      return
+    }
     if (this.state === 'open' || isRametError(cause)) {
       this.finish(cause)
       return

@@ -136,8 +136,13 @@ export class Contexts {
 
   /** `beside`: the context on whose machine it will be. */
   private add(options: Omit<CoreOptions, 'id'>, beside: ContextCore | undefined): ContextCore {
-    if (beside !== undefined && options.runtime !== 'raw') this.interpreters.makeRoom(beside)
-    const core = this.begin(options.path, () => new ContextCore(this.options.home, { ...options, id: this.nextId++ }))
+    const room = beside === undefined || options.runtime === 'raw' ? undefined : this.interpreters.makeRoom(beside)
+    const { hopWay: way } = options
+    const hopWay: CoreOptions['hopWay'] = room === undefined || way === undefined ? way : async (...waiting) => {
+      await room
+      return way(...waiting)
+    }
+    const core = this.begin(options.path, () => new ContextCore(this.options.home, { ...options, hopWay, id: this.nextId++ }))
     this.interpreters.begun(core, beside)
     core.processes = new Isolation(() => this.process(core))
     this.cores.set(core.id, core)

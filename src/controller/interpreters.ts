@@ -20,17 +20,22 @@ export class Interpreters {
     this.router = router
   }
 
-  /** Before another one is opened from `parent`, on its machine. Throws RametError 'too-many-interpreters'. */
-  makeRoom(parent: ContextCore): void {
-    const machine = this.machines.get(parent)
-    const alive = [...(machine ?? [])].filter(({ state, runtime }) => runtime === 'node' && state !== 'closed' && state !== 'lost')
-    if (alive.length < this.limit) return
+  /**
+   * Before another one is opened from `parent`, on its machine. Resolves when it may start; undefined: at once. Throws RametError
+   * 'too-many-interpreters'.
+   */
+  makeRoom(parent: ContextCore): Promise<unknown> | undefined {
+    const machine = [...(this.machines.get(parent) ?? [])].filter(({ runtime }) => runtime === 'node')
+    const alive = machine.filter(({ state }) => state !== 'closed' && state !== 'lost')
+    // Closed is said at once, and its process ends a moment later.
+    const leaving = machine.filter(({ state }) => state === 'closed')
+    if (alive.length < this.limit) return alive.length + leaving.length < this.limit ? undefined : Promise.all(leaving.map((core) => core.close()))
     const idle = alive.filter((core) => core !== parent && this.isIdle(core)).sort((a, b) => a.used - b.used)[0]
     if (idle === undefined) {
       throw new RametError('too-many-interpreters', `${parent.path.join(' > ')}: ${alive.length} interpreters of ours run there, and all are in use`, {
         path: parent.path, outcome: 'not-sent', hint: 'Close contexts that are not needed any more, or raise limits.interpreters.' })
     }
-    void idle.close()
+    return idle.close()
   }
 
   /** `beside`: a context on the same machine; undefined for the first one there. */

@@ -1,7 +1,8 @@
+import { withinTime } from '../base/within-time.ts'
 import { BootPipe } from '../connect/boot.ts'
 import { type Ask, HOP_DOWN, HOP_UP, type HopRequest, type HopStats } from '../connect/hop.ts'
 import { LatePipe } from '../connect/late-pipe.ts'
-import type { Connection } from '../connect/transport.ts'
+import type { Connection, ProcessEnd } from '../connect/transport.ts'
 import type { ServiceChannel } from '../modules/service.ts'
 import { CodeLink, decodeNeed } from '../router/code-link.ts'
 import { decode, encode } from '../router/codec.ts'
@@ -18,6 +19,8 @@ export type Connect = (ask: Ask, request: HopRequest, moved: () => void) => Conn
 
 /** How long a child may take for its goodbye, in ms: its commands get 2 s after their TERM. */
 const GOODBYE = 5000
+/** How long it may take, in ms, until it is known how a process has ended whose pipe has. */
+const ENDED = 100
 
 /** What a parent needs for one child. */
 export interface ChildHome {
@@ -88,7 +91,8 @@ export class Child {
       const node = target.kind === 'process' ? process.execPath : request.node
       this.connection = connection
       connection.ready.then(moved, (error: Error) => this.link.close(asRamet(error)))
-      this.boot = new BootPipe(connection, { version, owner, stub: host.image, node, path: this.path, stray: (bytes) => this.stray(bytes), ran: moved })
+      const over = target.kind === 'process' ? (exited: Promise<ProcessEnd>) => this.ownEnd(exited) : undefined
+      this.boot = new BootPipe(connection, { version, owner, stub: host.image, node, path: this.path, stray: (bytes) => this.stray(bytes), ran: moved, over })
       this.pipe.attach(this.home.uplink.metered(this.boot))
       moved()
     } catch (error) {
@@ -163,6 +167,17 @@ export class Child {
     } else if (kind === HOP_DOWN.CLOSE) {
       this.goodbye()
     }
+  }
+
+  /** Why a process of our own has ended that nobody told to: its user's code decides on that. */
+  private async ownEnd(exited: Promise<ProcessEnd>): Promise<RametError | undefined> {
+    if (this.state !== 'open') return undefined
+    const ends: ProcessEnd[] = []
+    await withinTime(exited.then((end) => void ends.push(end)), this.home.host.clock, ENDED)
+    const [{ exitCode, signal } = { exitCode: null, signal: null }] = ends
+    const how = exitCode !== null ? `the code in the process ended it (exit code ${exitCode})` : signal !== null ? `its process was ended by ${signal}` : undefined
+    return how === undefined ? undefined : new RametError('worker-exited', `${this.path.join(' > ')}: ${how}`, {
+      path: this.path, outcome: 'unknown', hint: 'The log of the context says why. The next call gets another process.' })
   }
 
   private goodbye(): void {

@@ -128,7 +128,17 @@ describe("isolate: 'process'", () => {
     expect(error).toMatchObject({ code: 'remote-error', path: ['local', 'isolated'], cause: { name: 'TypeError', message: 'alone' } })
     expect((error.cause as Error).stack).toMatch(/fixtures\/tasks\/far\.ts:4:\d+/)
     const exited = await failure(isolated().call(() => process.exit(3)))
-    expect(exited).toMatchObject({ outcome: 'unknown', path: ['local', 'isolated'] })
+    expect(exited).toMatchObject({ code: 'worker-exited', outcome: 'unknown', path: ['local', 'isolated'], message: 'local > isolated: the code in the process ended it (exit code 3)' })
+    const aborted = await failure(isolated().call(() => process.kill(process.pid, 'SIGTRAP')))
+    expect(aborted).toMatchObject({ code: 'worker-exited', outcome: 'unknown', path: ['local', 'isolated'], message: 'local > isolated: its process was ended by SIGTRAP' })
+    for (const { hint } of [exited, aborted]) expect(hint).toMatch(/another process/)
+    // A child of its own that lives on holds the process's stderr, and nobody waits for that.
+    const left = await failure(isolated().call(() => {
+      const { spawn } = require('node:child_process') as typeof import('node:child_process')
+      spawn('sleep', ['300'], { stdio: 'inherit' })
+      process.exit(4)
+    }))
+    expect(left).toMatchObject({ outcome: 'unknown', path: ['local', 'isolated'] })
     const uncaught = await failure(isolated().call(() => new Promise(() => setTimeout(() => { throw new Error('nobody caught it') }, 10))))
     expect(uncaught.path).toEqual(['local', 'isolated'])
     expect(await isolated().call(() => 'next')).toBe('next')
@@ -211,6 +221,15 @@ describe('limits.interpreters', () => {
     const e = await open()
     expect([a.state, c.state, d.state, e.state]).toEqual(['closed', 'connected', 'connected', 'connected'])
   })
+
+  test('one that has to end for another has ended before that starts', async () => {
+    const [a] = await Promise.all([open(), open(), open()])
+    // Frozen, it cannot say goodbye, and is killed for that after some seconds.
+    process.kill(pidOf(a), 'SIGSTOP')
+    const [d, e] = await Promise.all([open(), open()])
+    expect([a.state, d.state, e.state]).toEqual(['closed', 'connected', 'connected'])
+    expect(alive(pidOf(a))).toBe(false)
+  }, 30_000)
 
   test('one in use never ends: calling, running a command, or leading to another; when all are, the next one is refused', async () => {
     const [a, b, c] = await Promise.all([open(), open(), open()])
