@@ -21,7 +21,9 @@ export class TreeBook {
   /** A context that stands now; `steps` lead to it. `ping`: the milliseconds of its whole round trip, once that is known. */
   seen(steps: readonly Step[], { path, state, runtime, info }: Context, tree: Tree, ping?: number): void {
     const link = tree.stats().links.find((other) => sameTexts(other.path, path))
-    Object.assign(this.#node(steps), { state, runtime, info, link, ...(ping === undefined ? {} : { ping }) })
+    const node = this.#node(steps)
+    // Of all that several targets behind it have measured: what a busy machine adds must not outweigh what is behind.
+    Object.assign(node, { state, runtime, info, link, ...(ping === undefined ? {} : { ping: Math.min(ping, node.ping ?? Infinity) }) })
   }
 
   /** A target has its result; what went wrong is noted where it went wrong. */

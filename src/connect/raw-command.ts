@@ -261,7 +261,7 @@ export class RawCommand implements RunningCommand {
       // An ssh that got no further than to the server has met no shell.
       if (isRametError(cause) && cause.code !== 'ssh-failed') return this.fail(cause)
       return this.fail(this.error('launch-failed', `the login shell ended with exit code ${how.exitCode} before it ran the command${this.noise.toString()}`, {
-        stage: 'launch', cause, hint: `Check that the account may run commands: ssh ${this.around.name} true`,
+        stage: 'launch', cause, hint: 'Check that the account may run commands: log in by hand, with the command true.',
       }))
     }
     // What went wrong with the connection as a whole says more than one channel's end.

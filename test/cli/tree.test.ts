@@ -109,6 +109,14 @@ describe('ramet tree', () => {
     expect(rtts).toEqual([])
   })
 
+  it('takes the best of all pings of a hop that leads to several targets, or a link behind it would take no time', async () => {
+    const rtts = [0.7, 0.7, 0.7, 9, 9, 9]
+    const desk = new FakeDesk({ ...targets, gw: { info: info('gw1'), get rtt() { return rtts.shift()! } } })
+    expect(await desk.run('tree', '-t', 'web1 via:gw, x via:gw', '-c', '1', '--format', 'json')).toBe(0)
+    expect(rtts).toEqual([])
+    expect((JSON.parse(desk.stdout.text) as { nodes: unknown[] }).nodes).toMatchObject([{ name: 'controller' }, { name: 'gw', rtt_ms: 0.7, link: { rtt_ms: 0.7 } }, { name: 'web1', link: { rtt_ms: 0.8 } }, { name: 'x', link: { rtt_ms: 0.3 } }])
+  })
+
   it('has json with a list of nodes, each behind its parent', async () => {
     const desk = new FakeDesk(targets)
     expect(await desk.run('tree', '-t', 'web1 via:gw, a via:gw2, x jump:gate', '--format', 'json')).toBe(1)

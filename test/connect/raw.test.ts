@@ -197,6 +197,8 @@ describe('what login scripts do', () => {
     const error = await failing('echo x')
     expect(error).toMatchObject({ code: 'launch-failed', stage: 'launch', path: ['there'] })
     expect(error.message).toBe('there: the login shell ended with exit code 1 before it ran the command: This account is currently not available.')
+    // The way to it is no command line: with a hop in it, a shell would take it for a redirection.
+    expect(error.hint).not.toContain('there')
     expect(error.hint).not.toBe('')
   })
 })
