@@ -95,6 +95,18 @@ describe('a hop that asks', () => {
     expect(tree.state(hop)).toBe('connected')
   })
 
+  it('without end loses the context, also where it waits for each answer', async () => {
+    const answers = (): number => evil.frames.filter(({ type }) => type === TYPE.DATA).length
+    const before = answers()
+    for (let i = 0; i < 300; i++) {
+      says.up(HOP_UP.ASK, i, { ask: 'host', proof: {} })
+      await tree.settle(6)
+    }
+    expect(answers() - before).toBeGreaterThan(50)
+    expect(answers() - before).toBeLessThan(150)
+    expect(await failure(leaf)).toMatchObject({ code: 'not-allowed' })
+  })
+
   it('without end loses the context, and gets no further', async () => {
     for (let i = 0; i < 500; i++) says.up(HOP_UP.ASK, i, { ask: 'host', proof: {} })
     expect(await failure(leaf)).toMatchObject({ code: 'not-allowed' })
@@ -175,6 +187,15 @@ describe('a neighbour of the controller', () => {
   ] as [string, Partial<Frame>, string][])('that sends %s loses its link', async (_what, frame, code) => {
     evil.send(frame)
     expect(await pays(code)).toBe(true)
+  })
+
+  it('that asks for a module that only another machine was offered gets none, and loses its link', async () => {
+    const hash = [...(tree.honest('other').stub?.texts['texts'].keys() ?? [])].at(-1) as string
+    const pushes = (): number => evil.frames.filter(({ type }) => type === TYPE.PUSH).length
+    const before = pushes()
+    evil.send({ type: TYPE.NEED, payload: encodeNeed([hash]) })
+    expect(await pays('not-allowed')).toBe(true)
+    expect(pushes()).toBe(before)
   })
 
   it('that sends a NEED without end loses its link before it costs memory', async () => {
