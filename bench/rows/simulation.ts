@@ -39,8 +39,8 @@ export function* simulationRows({ flat, one, four, deep }: Measured, left: strin
       }
     }
   }
-  row.notes.push('Fed with CPU costs measured with 1 and 10 contexts, flat, behind one hop and behind two. A call: with 1 and 100. What a login and a call cost a target nears what they',
-    'cost without a cache, in the way that the shares of a cache fall which more and more take in turns: told from what they cost with 30 and with 100.',
+  row.notes.push('Fed with CPU costs measured with 1 and 10 contexts, flat, behind one hop and behind two. A call: with 1 and 100. What a login and a call cost a target grows by',
+    'as much with each doubling of their number: told from what they cost with 30 and with 100. What leaves a process in one tick is made before the first of it is written.',
     'Nothing measured with 60 or 200 contexts or behind four hops is in it; they only have a say in which samples count as disturbed. 60 lies among the sizes that it is fed with, 200 beyond.', left)
   // In full: who has the file can predict each size again.
   const { together, alone, crowded } = fed

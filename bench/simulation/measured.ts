@@ -19,7 +19,7 @@ export interface Fed {
   together: Costs
   /** Each target alone, as on a machine that has only this to do; the controller and hops cost what they do in `together`. */
   alone: Costs
-  /** So many targets, thirty or more: the less of one is left in a cache when its turn comes again, the more its login and a call cost it. */
+  /** So many targets, thirty or more, behind a hop or not: the less of one is left in a cache when its turn comes again, the more its login and a call cost it. */
   crowded(count: number): Costs
 }
 
@@ -30,7 +30,9 @@ export function fedFrom({ flat, behind, deep }: Small): Fed {
   const [ones, tens] = [flat.filter(({ count }) => count === 1), [...flat, ...behind, ...deep].filter(({ count }) => count === 10)]
   // What else ran is in all of these, too, at one time more than at another: the least of them say most.
   const least = (values: readonly number[]): number => Math.max(0, quantile(values, 0.1))
-  const kernel = { connect: least(tens.map(({ connectOther }) => connectOther / 10)), call: least(tens.map(({ callOther }) => callOther / 10)) }
+  // A call to ten is shorter than the ticks in which the machine counts; one to a hundred is not.
+  const hundreds = [...flat, ...behind].filter(({ count }) => count === 100)
+  const kernel = { connect: least(tens.map(({ connectOther }) => connectOther / 10)), call: least(hundreds.map(({ callOther }) => callOther / 100)) }
   const costs = (count: number): Costs => ({
     direct: { connect: line(flat, ({ connectCpu }) => connectCpu.controller), call: line(flat, ({ callCpu }) => callCpu.controller, 100) },
     behind: { connect: line(behind, ({ connectCpu }) => connectCpu.controller), call: line(behind, ({ callCpu }) => callCpu.controller, 100) },
@@ -44,8 +46,10 @@ export function fedFrom({ flat, behind, deep }: Small): Fed {
     },
   })
   const together = costs(10)
-  const crowd = (count: number, of: (sample: Sample) => number, own: number): number =>
-    ofCrowd({ thirty: at(flat, 30, of) / 30, hundred: at(flat, 100, of) / 100 }, count) + own
+  const crowd = (count: number, of: (sample: Sample) => number, own: number): number => {
+    const each = (size: number): number => at([...flat, ...behind], size, of) / size
+    return ofCrowd({ thirty: each(30), hundred: each(100) }, count) + own
+  }
   const crowded = (count: number): Costs => ({ ...together, target: {
     ...together.target,
     connect: crowd(count, ({ connectCpu }) => connectCpu.targets, kernel.connect),
@@ -55,13 +59,11 @@ export function fedFrom({ flat, behind, deep }: Small): Fed {
 }
 
 /**
- * What one of so many costs, by what one of thirty and one of a hundred do. A cache holds what so many need. Of more, taken in turns,
- * it holds a share that falls as their number grows: what one costs nears what it costs without a cache.
+ * What one of so many costs, by what one of thirty and one of a hundred do: caches hold less and less of what so many need, and what
+ * one costs was seen to grow by as much with each doubling of their number.
  */
 function ofCrowd({ thirty, hundred }: { thirty: number; hundred: number }, count: number): number {
-  if (hundred <= thirty) return hundred
-  const uncached = (100 * hundred - 30 * thirty) / 70
-  return uncached - (uncached - thirty) * 30 / count
+  return hundred <= thirty ? hundred : thirty + (hundred - thirty) * Math.log(count / 30) / Math.log(100 / 30)
 }
 
 /** MB that a controller and a hop have, and have more for each context; for sizes far beyond those measured. */

@@ -87,20 +87,27 @@ const hundred = (call: number, connect: number): Sample => {
 
 test('the simulation is fed with what one and ten contexts cost, and with how much more they cost in a crowd', () => {
   const samples = [1, 10, 30, 100].map((count) => sample(count))
-  const { together, alone, crowded } = fedFrom({ flat: [...samples.slice(0, 3), hundred(0.37, 57)], behind: samples, deep: samples })
+  const { together, alone, crowded } = fedFrom({ flat: [...samples.slice(0, 3), hundred(0.37, 57)], behind: [...samples.slice(0, 3), hundred(0.37, 57)], deep: samples })
   expect(together.direct.connect).toEqual({ fixed: 2, each: 4 })
   expect([together.target.connect, alone.target.connect]).toEqual([57, 57])
-  // Without a cache 0.4 and 60: as far from there as the share is large that is still cached.
-  expect([together, crowded(30), crowded(60), crowded(100), crowded(300)].map(({ target }) => Number(target.call.toFixed(9)))).toEqual([0.3, 0.3, 0.35, 0.37, 0.39])
-  expect([together, crowded(30), crowded(60), crowded(100), crowded(300)].map(({ target }) => Number(target.connect.toFixed(9)))).toEqual([57, 57, 62, 64, 66])
+  // From thirty to a hundred 0.07 and 7 ms more: as much again from there to 333.3.
+  expect([together, crowded(30), crowded(100), crowded(1000 / 3)].map(({ target }) => Number(target.call.toFixed(9)))).toEqual([0.3, 0.3, 0.37, 0.44])
+  expect([together, crowded(30), crowded(100), crowded(1000 / 3)].map(({ target }) => Number(target.connect.toFixed(9)))).toEqual([57, 57, 64, 71])
+  expect(crowded(120).target.call - crowded(60).target.call).toBeCloseTo(crowded(60).target.call - crowded(30).target.call, 9)
   expect([crowded(60).direct, crowded(60).behind, crowded(60).hop]).toEqual([together.direct, together.behind, together.hop])
   expect([together.hop.connect.each, together.session.connect.each, together.forward.connect.each].map(Math.round)).toEqual([3, 1, 3])
 })
 
 test('where a hundred cost no more each than thirty, no crowd costs more', () => {
   const samples = [1, 10, 30].map((count) => sample(count))
-  const { crowded } = fedFrom({ flat: [...samples, hundred(0.28, 45)], behind: [...samples, sample(100)], deep: samples })
+  const { crowded } = fedFrom({ flat: [...samples, hundred(0.28, 45)], behind: [...samples, hundred(0.28, 45)], deep: samples })
   expect([60, 200].map((count) => crowded(count).target).map(({ call, connect }) => [call, connect])).toEqual([[0.28, 52], [0.28, 52]])
+})
+
+test('what the kernel computes for a call without charging anybody is told from a hundred contexts: ten are done within a tick', () => {
+  const samples = [1, 10, 30].map((count) => sample(count, { callOther: 10 }))
+  const all = [...samples, sample(100, { callOther: 2 })]
+  expect(fedFrom({ flat: all, behind: all, deep: samples }).together.target.call).toBeCloseTo(0.32, 9)
 })
 
 test('what 60 and 200 cost has no say in what is predicted of them', () => {

@@ -113,6 +113,15 @@ test('what a first level of hops passes on costs it, and its own way is one more
   expect(far.call - near.call).toBeGreaterThan(100)
 })
 
+test.each([['controller', [], 65], ['hop', [1], 75]] as const)('no target hears of a call before its %s has made those to all of its siblings', (_, hops, written) => {
+  const one: Costs = { ...costs, direct: { ...costs.direct, call: each(100) }, behind: { ...costs.behind, call: each(0) }, hop: { ...costs.hop, call: each(100) },
+    session: { ...costs.session, call: each(0) }, target: { ...costs.target, call: 60 } }
+  const { call } = simulate({ ...deployment, targets: 2, hops, cores: 10, shared: true }, one)
+  // Both are made after 50; the first answer comes a target's 60, give or take a tenth, after it was asked, and then there are two to take in.
+  const expected = written + 60 + (hops.length === 0 ? 2 * 60 : 2 * 50)
+  expect(Math.abs(call - expected)).toBeLessThan(7)
+})
+
 test('hops that are not open yet have to be connected first', () => {
   const open = simulate({ ...deployment, targets: 10, hops: [1] }, costs)
   const shut = simulate({ ...deployment, targets: 10, hops: [1], hopsOpen: false }, costs)
