@@ -46,6 +46,7 @@ export function loginRefused(name: string, user: string, { tried, methods = [], 
   return new RametError('auth-failed', `${name}: login as ${user} was refused; tried ${tried.join(', ') || 'nothing'}; `
     + `the server offers ${offers}${why}`, {
     ...details, hint: tried.length === 0 && other.length === methods.length && other.length > 0 ? `Only transport openssh knows ${other.join(', ')}.`
+      : people && !methods.includes('publickey') ? `Check the user name and its password (password, prompt, --ask-password): the server goes on with that and with no key.${change}`
       : tried.length === 0 && forbidden.length > 0 ? CHANGE : 'Check the user name and that the key is in its authorized_keys. OpenSSH 9.8 and newer shuts out addresses '
       + `whose logins fail (PerSourcePenalties).${change}` })
 }

@@ -94,6 +94,14 @@ describe('the methods that the configuration allows', () => {
     expect(error.hint).toContain('Give a key or a password.')
   })
 
+  it('where the server takes passwords and no key, the hint is about the password', async () => {
+    await using server = await refusing(['password', 'keyboard-interactive'])
+    for (const password of [undefined, 'wrong']) {
+      const error = await failure(connectSsh2({ ...base(server.port), keys: [key], password }))
+      expect([error.code, error.hint]).toEqual(['auth-failed', 'Check the user name and its password (password, prompt, --ask-password): the server goes on with that and with no key.'])
+    }
+  })
+
   it('where the server takes only what ssh2 does not know, the hint names the transport that does', async () => {
     await using server = await refusing(['hostbased'])
     const error = await failure(connectSsh2(base(server.port)))

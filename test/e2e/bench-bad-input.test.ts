@@ -151,6 +151,16 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
     rmSync(long, { recursive: true })
   }, 60_000)
 
+  test('a folder with a space and a percent sign in its name costs nobody anything', async () => {
+    const spaced = join(lab.temporary, '100% of it')
+    mkdirSync(spaced)
+    const { code, stdout, stderr } = await lab.run([...lab.to(), '--calls', '1', '--max-time', '30', '--format', 'json'], { TMPDIR: spaced }).ended
+    expect(code, stderr).toBe(0)
+    expect(valueOf(stdout).left_out).toEqual([])
+    expect(readdirSync(spaced)).toEqual([])
+    rmSync(spaced, { recursive: true })
+  }, 60_000)
+
   test('where no file can be written, ssh alone is left out, and a server of its own says what it lacks', async () => {
     const env = { TMPDIR: join(lab.place, 'nowhere') }
     const { code, stdout, stderr } = await lab.run([...lab.to(), '--calls', '1', '--max-time', '15', '--format', 'json'], env).ended

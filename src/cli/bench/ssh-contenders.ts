@@ -2,6 +2,7 @@ import { setTimeout as after } from 'node:timers/promises'
 import type { BenchFiles } from './bench-files.ts'
 import type { Contender, Kind } from './contender.ts'
 import type { Children, SshProcess } from './ssh-process.ts'
+import { inQuotes } from './ssh-way.ts'
 import type { SshWay } from './ssh-way.ts'
 import { check } from './work.ts'
 import type { Work } from './work.ts'
@@ -48,7 +49,7 @@ export class MasterSsh implements Contender {
 
   async open(): Promise<void> {
     const { program, way, children } = this.#options
-    this.#socket = this.#files.socket().replaceAll('%', '%%')
+    this.#socket = inQuotes(this.#files.socket())
     // Its own session reads from us: should we be killed, it ends, and with it the master.
     const master = children.start([program, '-o', 'ControlMaster=yes', '-o', 'ControlPersist=no', '-o', `ControlPath=${this.#socket}`, ...way.args, '--', way.host, 'cat'], true)
     this.#master = master

@@ -109,6 +109,7 @@ function inShell(word: string): string {
   return word === '[%h]:%p' ? `'${word}'` : `'${word.replaceAll('%', '%%').replaceAll("'", `'\\''`)}'`
 }
 
-function inQuotes(path: string): string {
+/** A path as ssh reads one in its configuration and behind -o. */
+export function inQuotes(path: string): string {
   return `"${path.replaceAll('%', '%%')}"`
 }
