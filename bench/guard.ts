@@ -164,7 +164,6 @@ const timed: readonly Timed[] = [
 
 /** Resolves with the exit code. */
 export async function guard(): Promise<number> {
-  const workspace = new Workspace()
   const failures: string[] = []
   let lab: Lab | undefined
   let stopped = false
@@ -172,8 +171,10 @@ export async function guard(): Promise<number> {
     stopped = true
     void lab?.close()
   }
+  // Before there is anything that would be left.
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
+  const workspace = new Workspace()
   const inLab = async (name: string, work: (lab: Lab) => Promise<void>): Promise<void> => {
     if (stopped) return
     lab = new Lab(workspace, { short: true, samples: 1 })
@@ -205,7 +206,10 @@ export async function guard(): Promise<number> {
   } finally {
     workspace.close()
   }
-  if (stopped) return 130
+  if (stopped) {
+    console.error('stopped: what is not named above was not looked at')
+    return 130
+  }
   for (const failure of failures) console.error(`failed: ${failure}`)
   return failures.length > 0 ? 1 : 0
 }
