@@ -1,6 +1,7 @@
 import { Readable, Writable } from 'node:stream'
 import { EXEC_CHUNK } from '../connect/command.ts'
 import type { CommandLane, RunningCommand } from '../connect/command.ts'
+import { isRametError, withOutcome } from '../router/errors.ts'
 import type { RametError } from '../router/errors.ts'
 import type { RemoteChild, SpawnOptions } from './api.ts'
 import { GRACE, TURN, commandError, namedError, quoted, requestOf } from './exec.ts'
@@ -24,6 +25,10 @@ export function spawnCommand(lane: CommandLane, command: string | string[], opti
   if (options.signal?.aborted === true) cancel()
   else options.signal?.addEventListener('abort', cancel, { once: true })
 
+  // What was cancelled may never have been sent, or may still run: the lane knows.
+  const reasonOf = (error: unknown): RametError =>
+    cancelled === undefined ? namedError(error, command, context) : isRametError(error) ? withOutcome(cancelled, error.outcome) : cancelled
+
   const finish = (error: RametError | undefined) => {
     options.signal?.removeEventListener('abort', cancel)
     running.onWritable = undefined
@@ -35,10 +40,10 @@ export function spawnCommand(lane: CommandLane, command: string | string[], opti
     finish(cancelled)
     return { exitCode, signal }
   }, (error: unknown) => {
-    finish(cancelled ?? namedError(error, command, context))
+    finish(reasonOf(error))
     throw error
   })
-  const pid = running.pid.catch((error: unknown) => { throw cancelled ?? namedError(error, command, context) })
+  const pid = running.pid.catch((error: unknown) => { throw reasonOf(error) })
   // A program that looks at none of them shall not die of an unhandled rejection: the streams tell too.
   exited.catch(() => {})
   pid.catch(() => {})

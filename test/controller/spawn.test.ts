@@ -1,7 +1,9 @@
 import { randomFillSync } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { CommandEnd, RunningCommand } from '../../src/connect/command.ts'
+import { deferred } from '../../src/base/deferred.ts'
 import { spawnCommand } from '../../src/controller/spawn.ts'
+import { RametError } from '../../src/router/errors.ts'
 import { settle } from '../helpers/test-clock.ts'
 
 describe('a spawned command', () => {
@@ -33,6 +35,20 @@ describe('a spawned command', () => {
     }
     expect(uncaught).toMatchObject([{ name: 'RangeError', message: 'mine' }])
     expect(consumed).toBe(100)
+  })
+
+  it.each(['unknown', 'not-sent', 'failed'] as const)('that was cancelled has the outcome that its lane tells: %s', async (outcome) => {
+    const ended = deferred<CommandEnd>()
+    const running = {
+      pid: ended.promise, ended: ended.promise, endStdin() {}, closeOutput() {},
+      terminate: () => ended.reject(new RametError('cancelled', 'web1: it was to be ended', { outcome })),
+    } as unknown as RunningCommand
+    const stop = new AbortController()
+    const child = spawnCommand({ start: () => running }, 'cat', { signal: stop.signal }, { name: 'web1', path: ['web1'] } as never)
+    const failed = new Promise((resolve) => child.stdout.on('error', resolve))
+    stop.abort()
+    for (const told of [child.exited, child.pid]) await expect(told).rejects.toMatchObject({ code: 'cancelled', outcome, path: ['web1'] })
+    expect(await failed).toMatchObject({ code: 'cancelled', outcome })
   })
 
   it('gets what was written, though the program fills its buffer anew for each piece', async () => {
