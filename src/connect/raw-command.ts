@@ -194,7 +194,8 @@ export class RawCommand implements RunningCommand {
   // -- from the command --
 
   private bytes(stream: 'stdout' | 'stderr', bytes: Buffer): void {
-    if (this.over[stream] || this.state === 'ended') return
+    // Behind the news that it could not be started stands a line end of our own script's.
+    if (this.over[stream] || this.failed !== undefined || this.state === 'ended') return
     if (!this.marked[stream]) return this.noisy(bytes)
     if (this.unwanted.delete(stream)) this.signal('SIGPIPE')
     this.unconsumed += bytes.length

@@ -405,6 +405,14 @@ function contract(openLane: () => Promise<OpenLane>): void {
       await expect(text(child.stdout)).rejects.toMatchObject({ code: 'spawn-failed' })
     })
 
+    test.each([['program', ['/etc/passwd'], {}], ['directory', 'true', { cwd: '/no/such/folder' }]] as const)('what cannot be started for its %s prints nothing', async (_what, command, options) => {
+      const child = spawnCommand(lane, typeof command === 'string' ? command : [...command], options, context)
+      const printed: Buffer[] = []
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes: Buffer) => printed.push(bytes))
+      await expect(child.exited).rejects.toMatchObject({ code: 'spawn-failed' })
+      expect(Buffer.concat(printed).toString()).toBe('')
+    })
+
     test.each(['stdout', 'stderr'] as const)('who breaks off reading %s ends a command that prints on, as a closed pipe does', async (name) => {
       const child = spawnCommand(lane, name === 'stdout' ? ['yes'] : 'exec yes >&2', {}, context)
       for await (const chunk of child[name]) if ((chunk as Buffer).length > 0) break
