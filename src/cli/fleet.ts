@@ -33,6 +33,7 @@ export interface Reach {
   hops: readonly Promise<Context>[]
   clock: Clock
   item(value: unknown): void
+  lines(stream: 'stdout' | 'stderr', bytes: Buffer): void
 }
 
 /** One piece of work on many targets, a bounded number of them at once. Each target gets exactly one result. */
@@ -139,6 +140,9 @@ export class Fleet {
       clock: this.#clock,
       item: (value) => {
         if (this.#open.has(place.label)) this.#reporter.item(place.label, value)
+      },
+      lines: (stream, bytes) => {
+        if (this.#open.has(place.label)) this.#reporter.lines(place.label, stream, bytes)
       },
     }
   }

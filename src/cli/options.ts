@@ -30,6 +30,7 @@ export const OPTIONS = {
   'timeout': { kind: 'seconds', value: 'S', min: 0.001, max: LONGEST, fallback: 'none', help: 'how long the work may take on one target; then it is ended there' },
   'connect-timeout': { kind: 'seconds', value: 'S', min: 0.001, max: LONGEST, fallback: '30', help: 'how long connecting to one target may take' },
   'fold': { short: 'b', kind: 'flag', help: 'shows equal results once, at the end, under the names of all their targets (as clush -b)' },
+  'stream': { kind: 'flag', help: 'shows lines as they come, each behind the name of its target' },
   'cwd': { kind: 'text', value: 'DIR', fallback: "the account's home", help: 'directory in which the command runs' },
   'env': { kind: 'text', value: 'NAME=VALUE', many: true, help: 'adds to the environment of the command; NAME alone removes it there' },
   'stdin': { kind: 'text', value: 'FILE', help: "what every target's command reads; - is stdin" },

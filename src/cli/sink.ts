@@ -19,7 +19,7 @@ export class StreamSink implements Sink {
   readonly #stream: NodeJS.WriteStream
   readonly #listeners: (() => void)[] = []
   #pending = 0
-  #wake: (() => void) | undefined
+  #waiting: (() => void)[] = []
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream
@@ -44,14 +44,14 @@ export class StreamSink implements Sink {
     this.#pending++
     this.#stream.write(data, () => {
       this.#pending--
-      if (this.#pending === 0) this.#wake?.()
+      if (this.#pending === 0) this.#wake()
     })
   }
 
   async flush(): Promise<void> {
     if (this.state === 'broken' || this.#pending === 0) return
     await new Promise<void>((resolve) => {
-      this.#wake = resolve
+      this.#waiting.push(resolve)
     })
   }
 
@@ -60,10 +60,14 @@ export class StreamSink implements Sink {
     else this.#listeners.push(listener)
   }
 
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
   #break(): void {
     if (this.state === 'broken') return
     this.state = 'broken'
-    this.#wake?.()
+    this.#wake()
     for (const listener of this.#listeners) listener()
   }
 }

@@ -1,11 +1,12 @@
 import { displayName, parseTarget } from '../../src/connect/target.ts'
-import type { CallOptions, Connecting, ConnectOptions, Context, ContextInfo, ExecOptions, ExecResult, LinkStats } from '../../src/controller/api.ts'
+import type { CallOptions, Connecting, ConnectOptions, Context, ContextInfo, ExecOptions, ExecResult, LinkStats, RemoteChild, SpawnOptions } from '../../src/controller/api.ts'
 import type { Tree } from '../../src/cli/desk.ts'
 import { RametError } from '../../src/router/errors.ts'
 
 /** What a target of the fake tree does. Everything is optional: it connects, and prints nothing. */
 export interface FakeTarget {
   connect?: (options: ConnectOptions) => Promise<void>
+  spawn?: (command: string | string[], options: SpawnOptions) => RemoteChild
   exec?: (command: string | string[], options: ExecOptions) => Promise<ExecResult<Buffer>>
   call?: (exported: string, args: unknown[], options: CallOptions) => unknown
   rtt?: number
@@ -93,6 +94,7 @@ export class FakeTree implements Tree {
         await connected
         return fake.exec?.(command, execOptions) ?? ended({})
       },
+      spawn: (command: string | string[], spawnOptions: SpawnOptions) => fake.spawn!(command, spawnOptions),
       with: (more: CallOptions) => this.#actions(fake, connected, { ...options, ...more }),
       use: () => new Proxy({}, {
         get: (_, exported) => async (...args: unknown[]) => {

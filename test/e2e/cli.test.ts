@@ -249,6 +249,17 @@ describe.skipIf(!haveSshd)('the command, as it is built, on a real sshd with thr
     expect(code).toBe(130)
   })
 
+  test('run --stream: lines come while the command runs, and it ends when nobody reads them any more', async () => {
+    const { child, texts, ended } = start('run', 'echo begun; echo oops >&2; exec yes', ...on(targets.slice(0, 2)), '--stream')
+    const awaited = new Set(targets.slice(0, 2).flatMap((target) => ['begun', 'err| oops', 'y'].map((line) => `${target} | ${line}`)))
+    await new Promise<void>((resolve) => child.stdout.on('data', (text: string) => {
+      for (const line of text.split('\n')) awaited.delete(line)
+      if (awaited.size === 0) resolve()
+    }))
+    child.stdout.destroy()
+    expect({ code: (await ended).code, said: texts.stderr }).toEqual({ code: 1, said: '' })
+  }, 30_000)
+
   test('--host-keys accept saves the key of a new host', async () => {
     const known = join(place, 'new_hosts')
     const flags = ['--ssh-config', 'none', '--known-hosts', known, '--private-key', server.keyFile, '--user', server.user, '-t', targets.join(',')]

@@ -26,6 +26,9 @@ export class FoldedReporter implements Reporter {
     this.#inner.item(target, value)
   }
 
+  /** Which lines are equal is known at the end. */
+  lines(): void {}
+
   result(result: TargetResult): void {
     const key = likeness(result)
     const group = this.#groups.get(key)

@@ -40,6 +40,12 @@ export class HumanReporter implements Reporter {
     this.#stdout.write(`${this.#paint.bold(visibleLine(target))} | ${text}\n`)
   }
 
+  lines(target: string, stream: 'stdout' | 'stderr', bytes: Buffer): void {
+    const name = `${this.#paint.bold(visibleLine(target))} | `
+    const lines = visible(decode(bytes)).replace(/\n$/, '').split('\n')
+    this.#stdout.write(lines.map((line) => `${name}${stream === 'stderr' ? this.#paint.odd(STDERR_MARK + line) : line}\n`).join(''))
+  }
+
   result(result: TargetResult): void {
     // Nothing happened there; the summary names them together.
     if (result.verdict === 'cancelled' && result.failure?.outcome === 'not-sent') return

@@ -27,6 +27,9 @@ export class JsonReporter implements Reporter {
   /** Items of a stream are part of the result; the command has collected them. */
   item(): void {}
 
+  /** Nothing of a document can be shown before it is known as a whole. */
+  lines(): void {}
+
   result(result: TargetResult): void {
     const { target } = result
     const text = JSON.stringify({ target, status: jsonStatus(result), value: jsonValue(result) })

@@ -1,10 +1,11 @@
+import { isUtf8 } from 'node:buffer'
 import type { Clock } from '../../base/clock.ts'
 import type { Summary, TargetResult } from '../outcome.ts'
 import type { Sink } from '../sink.ts'
 import type { TreeNode } from '../tree-node.ts'
 import type { LogRecord, Reporter, RunStart } from './reporter.ts'
 import { seconds } from './duration.ts'
-import { visibleJson } from './escape.ts'
+import { decode, visibleJson } from './escape.ts'
 import { plain } from './plain.ts'
 import { jsonStatus, jsonValue, nodeFields } from './value.ts'
 
@@ -30,6 +31,10 @@ export class JsonlReporter implements Reporter {
 
   item(target: string, value: unknown): void {
     this.#write('item', target, { value: plain(value) })
+  }
+
+  lines(target: string, stream: 'stdout' | 'stderr', bytes: Buffer): void {
+    this.#write('output', target, { stream, text: decode(bytes), ...(isUtf8(bytes) ? {} : { text_base64: bytes.toString('base64') }) })
   }
 
   result(result: TargetResult): void {

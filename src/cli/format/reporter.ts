@@ -22,6 +22,8 @@ export interface Reporter {
   started(target: string): void
   /** One item of a result that arrives as a stream. */
   item(target: string, value: unknown): void
+  /** Lines of a command that is shown as it prints; only the last that a stream had, and pieces of a very long one, end without newline. */
+  lines(target: string, stream: 'stdout' | 'stderr', bytes: Buffer): void
   result(result: TargetResult): void
   log(record: LogRecord): void
   /** Every context that was seen, the controller first, each behind its parent. Called once at most, right before the end. */

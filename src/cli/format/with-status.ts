@@ -42,6 +42,10 @@ export class WithStatus implements Reporter {
     this.line.aside(() => this.#inner.item(target, value))
   }
 
+  lines(target: string, stream: 'stdout' | 'stderr', bytes: Buffer): void {
+    this.line.aside(() => this.#inner.lines(target, stream, bytes))
+  }
+
   result(result: TargetResult): void {
     this.#working.delete(result.target)
     this.#counts[result.verdict]++
