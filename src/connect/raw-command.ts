@@ -5,13 +5,11 @@ import { RametError, isRametError } from '../router/errors.ts'
 import type { ErrorCode, ErrorDetails } from '../router/errors.ts'
 import { refusal } from './command.ts'
 import type { CommandEnd, CommandRequest, RunningCommand } from './command.ts'
+import { OutputBrake } from './raw-brake.ts'
 import { LoginNoise, MarkScanner, NOISE_MAX } from './raw-frames.ts'
 import { RAW_LINE, badName, parseEnd, parseFailure, rawPreamble, signalText, terminateText } from './raw-script.ts'
 import type { ProcessEnd, RemoteProcess } from './transport.ts'
 
-/** Bytes of output that nobody has consumed: above the first the channel is not read, below the second it is again. */
-const PAUSE_AT = 1024 * 1024
-const RESUME_AT = 256 * 1024
 /** Milliseconds, after the grace, in which a killed command may still be reported. */
 const LAST_WORD = 2_000
 
@@ -52,7 +50,7 @@ export class RawCommand implements RunningCommand {
   private failed: string | undefined
   private readonly unwanted = new Set<string>()
   private refusal: RametError | undefined
-  private unconsumed = 0
+  private readonly brake = new OutputBrake()
   private held: Uint8Array[] = []
   private stdinEnded = false
   private inputSent = false
@@ -138,9 +136,7 @@ export class RawCommand implements RunningCommand {
   }
 
   consumed(bytes: number): void {
-    const before = this.unconsumed
-    this.unconsumed -= bytes
-    if (before > RESUME_AT && this.unconsumed <= RESUME_AT) this.process?.pipe.resume()
+    this.brake.consumed(bytes, this.process?.pipe)
   }
 
   signal(name: string): void {
@@ -169,6 +165,7 @@ export class RawCommand implements RunningCommand {
     }
     this.stopTimer?.()
     this.stopTimer = this.around.clock.after(grace + LAST_WORD, () => this.giveUp())
+    this.brake.release(this.process?.pipe)
     this.whenLed((pid) => {
       for (const name of ['SIGTERM', 'SIGKILL']) this.sent.add(name)
       this.terminating += 1
@@ -198,8 +195,7 @@ export class RawCommand implements RunningCommand {
     if (this.over[stream] || this.failed !== undefined || this.state === 'ended') return
     if (!this.marked[stream]) return this.noisy(bytes)
     if (this.unwanted.delete(stream)) this.signal('SIGPIPE')
-    this.unconsumed += bytes.length
-    if (this.unconsumed > PAUSE_AT) this.process?.pipe.pause()
+    if (!this.brake.take(bytes.length, this.process?.pipe, this.leader !== undefined)) return
     if (this.onOutput === undefined) this.consumed(bytes.length)
     else this.onOutput(stream, bytes)
   }

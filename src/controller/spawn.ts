@@ -21,6 +21,7 @@ export function spawnCommand(lane: CommandLane, command: string | string[], opti
   const cancel = () => {
     cancelled = commandError('cancelled', `${quoted(command)} was cancelled`, context, { cause: options.signal?.reason })
     running.terminate(GRACE)
+    for (const output of [stdout, stderr]) output.cancelled()
   }
   if (options.signal?.aborted === true) cancel()
   else options.signal?.addEventListener('abort', cancel, { once: true })
@@ -53,12 +54,16 @@ export function spawnCommand(lane: CommandLane, command: string | string[], opti
 interface OutputStream {
   readable: Readable
   take(bytes: Uint8Array): void
+  /** The news of the end stands behind what nobody reads: that is dropped from here on, and what follows it too. */
+  cancelled(): void
   finish(error: RametError | undefined): void
 }
 
 function outputStream(running: RunningCommand, name: 'stdout' | 'stderr'): OutputStream {
   let owed = 0
   let over = false
+  let ending = false
+  let dropping = false
   const settle = () => {
     const bytes = owed
     owed = 0
@@ -77,7 +82,8 @@ function outputStream(running: RunningCommand, name: 'stdout' | 'stderr'): Outpu
   return {
     readable,
     take(bytes) {
-      if (over || readable.destroyed) return running.consumed(bytes.length)
+      dropping ||= ending && readable.readableLength >= readable.readableHighWaterMark
+      if (over || dropping || readable.destroyed) return running.consumed(bytes.length)
       let more = true
       try {
         more = readable.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
@@ -87,8 +93,12 @@ function outputStream(running: RunningCommand, name: 'stdout' | 'stderr'): Outpu
           throw error
         })
       }
-      if (more) running.consumed(bytes.length)
+      if (more || ending) running.consumed(bytes.length)
       else owed += bytes.length
+    },
+    cancelled() {
+      ending = true
+      settle()
     },
     finish(error) {
       if (over) return

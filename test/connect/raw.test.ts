@@ -7,10 +7,12 @@ import { connectLocal } from '../../src/connect/local.ts'
 import { RawLane } from '../../src/connect/raw.ts'
 import { MarkScanner } from '../../src/connect/raw-frames.ts'
 import { CONTROL_LINE, RAW_LINE, rawPreamble, shellQuote } from '../../src/connect/raw-script.ts'
+import type { PipeSink } from '../../src/router/pipe.ts'
 import type { Connection, RemoteProcess } from '../../src/connect/transport.ts'
 import type { ExecError, ExecOptions } from '../../src/controller/api.ts'
 import { runCommand } from '../../src/controller/exec.ts'
 import { RametError } from '../../src/router/errors.ts'
+import { TestClock } from '../helpers/test-clock.ts'
 
 function where(program: string): string | undefined {
   return (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, program)).find((path) => existsSync(path))
@@ -376,6 +378,50 @@ describe('the lane', () => {
     await expect(lane.start({ command: 'true' }).ended).rejects.toMatchObject({ code: 'closed', outcome: 'not-sent' })
     await connection.close()
   })
+
+  test('a pid that comes behind much output is told though nobody reads that', async () => {
+    let told: ((bytes: Uint8Array) => void) | undefined
+    let sink: PipeSink | undefined
+    let sent = ''
+    let paused = false
+    const quiet: Connection = {
+      transport: 'ssh2', stage: 'launch', name: 'there', ready: Promise.resolve(), async close() {}, onClose() {}, stats: () => ({ bytesIn: 0, bytesOut: 0 }),
+      open: (): RemoteProcess => ({
+        pipe: {
+          start: (given) => { sink = given }, write: (bytes) => { sent += Buffer.from(bytes).toString() }, pending: 0, end() {}, close() {},
+          pause: () => { paused = true }, resume: () => { paused = false },
+        },
+        stderr: (listener) => { told = listener }, kill() {}, exited: new Promise(() => {}),
+      }),
+    }
+    const running = new RawLane(quiet).start({ command: ['yes'] })
+    running.onOutput = () => {}
+    await quiet.ready
+    const mark = sent.slice(0, sent.indexOf('\n')).replace(' ', '')
+    sink?.data(Buffer.from(`${mark}Ssetsid${mark}`))
+    const piece = Buffer.alloc(64 * 1024, 'y\n')
+    for (let size = 0; size < 2 * 1024 * 1024; size += piece.length) sink?.data(piece)
+    expect(paused).toBe(false)
+    told?.(Buffer.from(`${mark}Ssetsid${mark}${mark}P4711 ${mark}`))
+    expect(await running.pid).toBe(4711)
+    sink?.data(piece)
+    expect(paused).toBe(true)
+  })
+
+  test('close ends at once what nobody reads, and drops what has no room', async () => {
+    const connection = connectLocal({ name: 'there' })
+    const lane = new RawLane(connection, { clock: new TestClock() })
+    const running = lane.start({ command: ['yes'] })
+    let size = 0
+    running.onOutput = (_stream, bytes) => { size += bytes.length }
+    await running.pid
+    await expect.poll(() => size).toBeGreaterThan(1024 * 1024)
+    // No time passes: what waits for a grace to be over would wait for good.
+    await lane.close()
+    await expect(running.ended).rejects.toMatchObject({ code: 'closed', outcome: 'unknown' })
+    expect(size).toBeLessThan(2 * 1024 * 1024)
+    await connection.close()
+  }, 10_000)
 })
 
 describe('frames within output', () => {

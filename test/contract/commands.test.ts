@@ -439,6 +439,17 @@ function contract(openLane: () => Promise<OpenLane>): void {
       expect(await child.exited).toEqual({ exitCode: 0, signal: null })
     })
 
+    test('an abort ends it though nobody reads what it prints', async () => {
+      const stop = new AbortController()
+      const child = spawnCommand(lane, ['yes'], { signal: stop.signal }, context)
+      const pid = await child.pid
+      // While this one, which is read, comes to its end, the other fills all that is between it and its reader.
+      expect((await bytes('head -c 8388608 /dev/zero')).stdout).toHaveLength(8_388_608)
+      stop.abort()
+      await expect(child.exited).rejects.toMatchObject({ code: 'cancelled', outcome: 'failed' })
+      expect(alive(pid)).toBe(false)
+    })
+
     test('an abort ends it with cancelled', async () => {
       const controller = new AbortController()
       const child = spawnCommand(lane, 'sleep 60', { signal: controller.signal }, context)
