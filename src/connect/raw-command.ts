@@ -160,7 +160,8 @@ export class RawCommand implements RunningCommand {
 
   terminate(grace: number): void {
     if (this.state === 'ended') return
-    if (this.state === 'queued') {
+    if (this.state === 'queued' || this.process?.unstarted === true) {
+      this.process?.kill()
       return this.fail(this.error('cancelled', 'the command was cancelled before it was started', { outcome: 'not-sent' }))
     }
     this.stopTimer?.()

@@ -71,6 +71,10 @@ export class SshChannel implements Pipe, RemoteProcess {
     return this.state === 'closed' ? 0 : this.outgoing.queued + this.owner.wirePending()
   }
 
+  get unstarted(): boolean {
+    return this.state === 'waiting' || this.state === 'opening'
+  }
+
   write(bytes: Uint8Array): void {
     if (this.state === 'closed' || this.unwanted || this.eof !== 'no' || bytes.length === 0) return
     const { outgoing } = this

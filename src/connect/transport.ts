@@ -16,6 +16,8 @@ export interface RemoteProcess {
   stderr(listener: (bytes: Uint8Array) => void): void
   /** Resolves when the process has ended and all of its output has been delivered; never rejects. */
   readonly exited: Promise<ProcessEnd>
+  /** Where the transport can tell: nothing of the command has left this process, and once it is killed nothing will. */
+  readonly unstarted?: boolean
   /** Ends the process as firmly as the transport can (signal, then closing its channel). Harmless when repeated. */
   kill(signal?: string): void
   /**

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -7,6 +8,7 @@ import { connectLocal } from '../../src/connect/local.ts'
 import { RawLane } from '../../src/connect/raw.ts'
 import { MarkScanner } from '../../src/connect/raw-frames.ts'
 import { CONTROL_LINE, RAW_LINE, rawPreamble, shellQuote } from '../../src/connect/raw-script.ts'
+import { connectSsh2 } from '../../src/connect/ssh2.ts'
 import type { PipeSink } from '../../src/router/pipe.ts'
 import type { Connection, RemoteProcess } from '../../src/connect/transport.ts'
 import type { ExecError, ExecOptions } from '../../src/controller/api.ts'
@@ -337,6 +339,24 @@ describe('the lane', () => {
     expect(await waiting).toMatchObject({ code: 'cancelled' })
     await Promise.all([...busy, ...slow])
   }, 20_000)
+
+  test('a command whose time is over before the server has answered is not sent, and nothing is waited for', async () => {
+    const accepted: Socket[] = []
+    const server = createServer((socket) => accepted.push(socket))
+    await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+    const clock = new TestClock()
+    const { port } = server.address() as AddressInfo
+    const connection = connectSsh2({ name: 'there', host: '127.0.0.1', port, user: 'ann', keys: [], verifyHostKey: () => true, clock })
+    const lane = new RawLane(connection, { clock })
+    const command = runCommand(lane, 'echo 1', { timeout: 500 }, { name: 'there', path: ['there'], clock })
+    await expect.poll(() => accepted.length).toBe(1)
+    clock.advance(500)
+    await expect(command).rejects.toMatchObject({ code: 'timeout', outcome: 'not-sent', path: ['there'] })
+    await lane.close()
+    await connection.close()
+    for (const socket of accepted) socket.destroy()
+    await new Promise((resolve) => { server.close(resolve) })
+  })
 
   test('a connection that is refused fails every command with its own error', async () => {
     const refused = new RametError('auth-failed', 'there: no key was accepted', { stage: 'auth', outcome: 'not-sent' })
