@@ -177,3 +177,20 @@ test.skipIf(!haveSshd)(`a hop that froze and was lost ends commands without an i
   }
   await expectGone([...pids, pidOf(hop)])
 }, 30_000)
+
+test.skipIf(!isRoot).each(['sudo:root', 'su:root'])(`%s: a hop that froze and was lost is let go on, and ends commands without an interpreter${isRoot ? '' : ' (left out: needs root)'}`, async (target) => {
+  await using ramet = new Controller({ logger: pino({ level: 'silent' }) })
+  const hop = await ramet.connect(target, { keepalive: { interval: 100, count: 3 } })
+  const context = await hop.connect('local:', { runtime: 'raw' })
+  const command = context.spawn('sleep 303 & wait')
+  const end = command.exited.then(() => 'ended', (error: RametError) => error.code)
+  const pid = await command.pid
+  await context.exec('true')
+  process.kill(pidOf(hop), 'SIGSTOP')
+  try {
+    expect(await end).toBe('link-lost')
+    await expectGone([pid, pidOf(hop)])
+  } finally {
+    if (alive(pid)) process.kill(-pid, 'SIGKILL')
+  }
+}, 30_000)
