@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, unlink } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, unlink, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../base/clock.ts'
@@ -272,7 +272,7 @@ class OpensshConnection implements Connection {
       // Below.
     }
     if (this.dir === undefined) return alone
-    const log = ['-E', join(this.dir, `log${++this.opened}`)]
+    const log = logArgs(join(this.dir, `log${++this.opened}`))
     const control = join(this.dir, 's')
     // A path that is too long would make ssh refuse to start; without sharing each process connects by itself.
     if (control.length > MAX_CONTROL_PATH) return [...log, ...alone]
@@ -291,7 +291,7 @@ class OpensshConnection implements Connection {
   private said(args: readonly string[], stderr: string): Said {
     const file = args[0] === '-E' ? args[1] : undefined
     try {
-      const text = file === undefined ? '' : readFileSync(file, 'latin1').slice(-4096)
+      const text = file === undefined ? '' : readFileSync(file, 'latin1').slice(-4096).trimStart()
       // What led to the machine ended before that had said who it is: on stderr stands why, and nothing of a shell's.
       if (/^kex_exchange_identification: /m.test(text)) return { text: `${stderr}\n${text}`, byShell: false }
       // Where ssh has a file for its own words and it is empty, what came on stderr was the machine's.
@@ -299,6 +299,16 @@ class OpensshConnection implements Connection {
     } catch {
       return { text: stderr, byShell: false }
     }
+  }
+}
+
+/** A file for what ssh itself says, with room for some lines; none where that is not to be had, and ssh says it on stderr. */
+function logArgs(file: string): string[] {
+  try {
+    writeFileSync(file, '\n', { mode: 0o600 })
+    return ['-E', file]
+  } catch {
+    return []
   }
 }
 

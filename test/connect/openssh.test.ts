@@ -12,6 +12,11 @@ import { type TestServer, freePort, haveSshd, makeKey, startSshd } from '../help
 import { startTcp } from '../helpers/tcp.ts'
 import { TestClock } from '../helpers/test-clock.ts'
 
+vi.mock(import('node:fs'), async (original) => {
+  const fs = await original()
+  return { ...fs, writeFileSync: vi.fn(fs.writeFileSync) }
+})
+
 const failure = async (connection: Connection): Promise<RametError> => {
   const started = connection.open('cat')
   const io = new Collector(started)
@@ -161,6 +166,17 @@ describe('openssh without a server', () => {
     }
     await connection.close()
     rmSync(dir, { recursive: true })
+  })
+
+  it('tells what ssh said where there is no room left for a file of its words', async () => {
+    using programs = fakePrograms()
+    // As on a full disk: what is written to the file is lost.
+    programs.add('ssh', `for word in "$@"; do [ "$word" = -E ] && exit 255; done; echo 'Permission denied (publickey).' >&2; exit 255`)
+    vi.mocked(writeFileSync).mockImplementationOnce(() => {
+      throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
+    })
+    const error = await failure(connectOpenssh({ host: 'web1', program: join(programs.dir, 'ssh'), configFile: false }))
+    expect(error).toMatchObject({ code: 'auth-failed', stage: 'auth', message: expect.stringContaining('Permission denied') as string })
   })
 
   it('tells what the ssh to a jump host said, which stands on stderr, and not that a connection was closed', async () => {
