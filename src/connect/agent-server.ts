@@ -1,7 +1,7 @@
 import { type Server, type Socket, createServer } from 'node:net'
 import { joinBytes } from '../base/bytes.ts'
 import type { Ask, HopKey, HostProof } from './hop.ts'
-import { endOfString, sameBytes, sshString } from './key-blob.ts'
+import { endOfString, isCertificate, plainKey, sameBytes, sshString } from './key-blob.ts'
 
 /** OpenSSH's own limit for what is said to an agent. */
 const MAX_REQUEST = 256 * 1024
@@ -132,22 +132,25 @@ class AgentClient {
   private async sign(request: Buffer): Promise<Buffer> {
     const { proof } = this
     const [blob, data] = strings(request, 1, 2)
-    const key = blob === undefined ? -1 : this.keys.findIndex(({ publicBlob }) => sameBytes(publicBlob, blob))
-    const algorithm = data === undefined ? undefined : algorithmOf(data)
-    if (proof === undefined || data === undefined || key === -1 || algorithm === undefined) return FAILURE
-    const signature = await this.ask({ ask: 'sign', proof, key, algorithm, data })
+    const login = data === undefined ? undefined : loginOf(data)
+    if (proof === undefined || blob === undefined || data === undefined || login === undefined) return FAILURE
+    // With a certificate ssh asks for its bare key; the login is the certificate's, and so is what the controller looks at.
+    const certified = isCertificate(login.algorithm) && sameBytes(plainKey(login.key) ?? login.key, blob) ? login.key : blob
+    const key = this.keys.findIndex(({ publicBlob }) => sameBytes(publicBlob, certified))
+    if (key === -1) return FAILURE
+    const signature = await this.ask({ ask: 'sign', proof, key, algorithm: login.algorithm, data })
     return signature instanceof Uint8Array ? Buffer.concat([Buffer.of(SIGN_RESPONSE), sshString(signature)]) : FAILURE
   }
 }
 
-/** The signature algorithm that a login request names. The controller looks at the rest. */
-function algorithmOf(data: Buffer): string | undefined {
+/** The signature algorithm and the public key that a login request names. The controller looks at the rest. */
+function loginOf(data: Buffer): { algorithm: string; key: Buffer } | undefined {
   const session = endOfString(data, 0)
   if (session === -1 || data[session] !== USERAUTH_REQUEST) return undefined
   // User, service, method, and a byte before the algorithm.
   const method = endOfString(data, endOfString(data, endOfString(data, session + 1)))
-  const end = method === -1 ? -1 : endOfString(data, method + 1)
-  return end === -1 ? undefined : data.toString('latin1', method + 5, end)
+  const [algorithm, key] = method === -1 ? [] : strings(data, method + 1, 2)
+  return algorithm === undefined || key === undefined ? undefined : { algorithm: algorithm.toString('latin1'), key }
 }
 
 type Strings = [...(Buffer | undefined)[], number]

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -20,7 +21,7 @@ import { newSession } from '../controller/guard-lab.ts'
 import { TestHostKey } from '../helpers/host-key.ts'
 import { LogRecords } from '../helpers/log-records.ts'
 import { Collector } from '../helpers/process-io.ts'
-import { type TestServer, haveSshd, startSshd } from '../helpers/sshd.ts'
+import { type TestServer, haveSshd, makeKey, startSshd } from '../helpers/sshd.ts'
 
 const runtime = mkdtempSync(join(tmpdir(), 'run-'))
 const before = process.env['XDG_RUNTIME_DIR']
@@ -84,6 +85,26 @@ describe.skipIf(!haveSshd)('the ssh of a hop with the controller\'s keys behind 
     await started.exited
     expect([io.text, asked.length]).toEqual(['in\n', 1])
     await connection.close()
+  })
+
+  it.each(['ed25519', 'rsa'] as const)('logs in with a certificate of a key of type %s, which ssh asks for by the name of the bare key', async (type) => {
+    const dir = mkdtempSync(join(tmpdir(), 'ramet-cert-'))
+    try {
+      const authority = makeKey(dir, 'authority')
+      await using own = await startSshd({ config: [`TrustedUserCAKeys ${authority}.pub`] })
+      const identityFile = makeKey(dir, 'own', type)
+      execFileSync('ssh-keygen', ['-q', '-s', authority, '-I', 'test', '-n', own.user, `${identityFile}.pub`], { stdio: 'ignore' })
+      const { connect, records } = await lab(own, { identityFile })
+      const connection = connect()
+      const started = connection.open('echo in')
+      const io = new Collector(started)
+      await started.exited
+      expect(io.text).toBe('in\n')
+      await connection.close()
+      expect(records.all.filter(({ level }) => level !== 'debug')).toMatchObject([{ level: 'info', fields: { algorithm: expect.stringMatching(/-cert-v01@openssh\.com$/) as string } }])
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
   })
 
   it('gets no signature for another host than the one meant, though that would take the key', async () => {
