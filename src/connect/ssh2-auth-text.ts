@@ -3,10 +3,10 @@ import { RametError, isRametError } from '../router/errors.ts'
 import type { LoginRules } from './login-rules.ts'
 import type { KeyProblem } from './ssh-key.ts'
 
-/** A key's error, with the target that it was for. */
-export function named({ code, message, hint, cause }: RametError, name: string): RametError {
+/** A key's error, with the target that it was for. `path`: where the name is not all of it. */
+export function named({ code, message, hint, cause }: RametError, name: string, path: readonly string[] = [name]): RametError {
   const text = message.startsWith(name) ? message : `${name}: ${message}`
-  return new RametError(code, text, { stage: 'auth', path: [name], outcome: 'not-sent', hint, cause })
+  return new RametError(code, text, { stage: 'auth', path, outcome: 'not-sent', hint, cause })
 }
 
 export interface LoginFacts {

@@ -146,7 +146,7 @@ export class FarStem implements Stem, ChannelHandler {
     else if (kind === HOP_UP.RESPONSIVE && typeof first === 'boolean') this.owner.responsive(first)
     else if (kind === HOP_UP.STATS && isStats(first)) this.carried = first
     else if (kind === HOP_UP.PONG && typeof first === 'number' && this.pings.has(first) && isStats(second)) this.pong(first, second)
-    else if (kind === HOP_UP.FAILED) this.failed(hopFailure(first, this.options.path))
+    else if (kind === HOP_UP.FAILED) this.failed(hopFailure(first, this.options.path, this.way))
     else return false
     return true
   }

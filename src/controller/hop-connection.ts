@@ -34,6 +34,7 @@ export class HopConnection implements Connection, ChannelHandler {
   private readonly id: number
   private readonly path: readonly string[]
   private readonly entry: number
+  private readonly way: HopWay
   private readonly answers: HopAnswers
   private readonly became = deferred<void>()
   private readonly gone = deferred<void>()
@@ -60,6 +61,7 @@ export class HopConnection implements Connection, ChannelHandler {
       ...(this.transport === 'ssh2' ? { most: MAX_ASKED } : {}),
     })
     this.answers.open(way)
+    this.way = way
     this.entry = hop.ship(hopModule(way.target))
     const request = { ...hopRequest(id, path, way), commands: true }
     this.channel = home.router.open(hop.id, encode([OPEN_KIND.SERVICE, this.entry, 'openRaw', [request]]), this, false, false)
@@ -107,7 +109,7 @@ export class HopConnection implements Connection, ChannelHandler {
     if (kind === HOP_UP.STAGE && STAGES.includes(first)) this.stage = first as Stage
     else if (kind === HOP_UP.ASK && typeof first === 'number') this.asked(first, second)
     else if (kind === HOP_UP.HELLO && this.state === 'connecting') this.opened()
-    else if (kind === HOP_UP.FAILED) this.failure = hopFailure(first, this.path)
+    else if (kind === HOP_UP.FAILED) this.failure = hopFailure(first, this.path, this.way)
     else this.drop(this.error('protocol-error', 'is below a hop that said something of an unknown form'))
   }
 

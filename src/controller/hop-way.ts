@@ -2,7 +2,7 @@ import { controllerName } from '../connect/first-stage.ts'
 import type { HopQuestion, HopRequest, HopTarget } from '../connect/hop.ts'
 import type { Connection } from '../connect/transport.ts'
 import type { CodeLink } from '../router/code-link.ts'
-import type { Stage } from '../router/errors.ts'
+import type { RametError, Stage } from '../router/errors.ts'
 import type { Keepalive } from './api.ts'
 import type { CodeGraph } from './code-graph.ts'
 import { ownModule, version } from './stub-image.ts'
@@ -25,6 +25,8 @@ export interface HopWay {
   keepalive?: Keepalive | undefined
   /** Throws or rejects with the RametError that the hop is to hear. */
   answer(question: HopQuestion): unknown
+  /** What is known here, and not at the hop, of why that could not connect. */
+  explain?(failure: RametError): RametError
   /** Nobody will ask any more. */
   close(): void
 }

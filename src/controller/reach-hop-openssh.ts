@@ -6,7 +6,7 @@ import { RametError } from '../router/errors.ts'
 import type { ConnectOptions } from './api.ts'
 import type { HopWay } from './hop-way.ts'
 import type { ReachContext } from './reach-context.ts'
-import { hopKeys } from './reach-hop-ssh.ts'
+import { hopKeys, withProblems } from './reach-hop-ssh.ts'
 import { SignGuard } from './sign-guard.ts'
 import { sshLogin } from './ssh-login.ts'
 
@@ -40,6 +40,7 @@ export async function hopWayByOpenssh(address: SshAddress, options: ConnectOptio
   return {
     target,
     answer: (question) => guard.answer(question),
+    explain: (failure) => withProblems(failure, login),
     close: () => {
       guard.close()
       login.close()

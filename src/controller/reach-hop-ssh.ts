@@ -1,10 +1,12 @@
 import { basename } from 'node:path'
 import type { HopKey, HopSshTarget } from '../connect/hop.ts'
+import { printable } from '../base/printable.ts'
 import { withJump } from '../connect/jump-route.ts'
 import { resolveSshConfig } from '../connect/ssh-config.ts'
+import { named } from '../connect/ssh2-auth-text.ts'
 import type { SshKey } from '../connect/ssh-key.ts'
 import type { TargetAddress } from '../connect/target.ts'
-import { RametError } from '../router/errors.ts'
+import { isRametError, RametError } from '../router/errors.ts'
 import type { ConnectOptions } from './api.ts'
 import type { HopWay } from './hop-way.ts'
 import type { ReachContext } from './reach-context.ts'
@@ -30,7 +32,17 @@ export async function hopWayBySsh2(address: SshAddress, options: ConnectOptions,
     guard.close()
     login.close()
   }
-  return { target: hopSshTarget(login), keepalive: watchBy(config, options), answer: (question) => guard.answer(question), close }
+  return { target: hopSshTarget(login), keepalive: watchBy(config, options), answer: (question) => guard.answer(question), explain: (failure) => withProblems(failure, login), close }
+}
+
+/** Where no key logged in: what keeps those from being used that were meant. The hop is told neither their paths nor their state. */
+export function withProblems(failure: RametError, { keys, problems }: SshLogin): RametError {
+  const { code, message, path, outcome, hint } = failure
+  const [only] = problems
+  if (code !== 'auth-failed' || only === undefined) return failure
+  if (keys.length === 0 && problems.length === 1 && isRametError(only)) return named(only, path.join(' > '), path)
+  const why = problems.map((problem) => `; ${printable(typeof problem === 'string' ? problem : problem.message)}`).join('')
+  return new RametError(code, `${message}${why}`, { stage: 'auth', path, outcome, hint, cause: failure })
 }
 
 /** What a hop gets to know of a login: no secret, no private key. */

@@ -6,7 +6,7 @@ import { type Context, Controller, type RametError } from '../../src/controller/
 import { type Accounts, makeAccounts, noAccounts } from '../helpers/accounts.ts'
 import { childrenOf, expectHelpful, failure, leakCheck, loginTo, records, targetOf } from '../helpers/e2e-lab.ts'
 import { fakePrograms } from '../helpers/fake-program.ts'
-import { haveSshd, startSshd } from '../helpers/sshd.ts'
+import { haveSshd, makeKey, startSshd } from '../helpers/sshd.ts'
 import { type Relay, startRelay, startTcp } from '../helpers/tcp.ts'
 import { alive, chain, pidOf, soon, withText } from '../helpers/tree-lab.ts'
 
@@ -210,6 +210,26 @@ describe('a way on that does not work, two hops away', () => {
     } finally {
       accounts[Symbol.dispose]()
     }
+  }, 30_000)
+
+  test.skipIf(!haveSshd)('a key that cannot be used: the error says why, though the hop was not told', async () => {
+    await using server = await startSshd()
+    const hop = await two()
+    const name = targetOf(server).slice(6)
+    const locked = makeKey(server.dir, 'locked', 'ed25519', 'open sesame')
+    for (const runtime of ['node', 'raw'] as const) {
+      const login = { ...loginTo(server), fresh: true, runtime }
+      const wrong = await failure(hop.connect(targetOf(server), { ...login, identityFile: locked, passphrase: 'not this one' }))
+      expect(wrong).toMatchObject({ code: 'key-unreadable', stage: 'auth', outcome: 'not-sent', hint: 'Give the right passphrase, or add the key to an agent.' })
+      expect(wrong.message).toContain(`${locked}: `)
+      expectNamed(wrong, ['local', 'local', name])
+      const missing = await failure(hop.connect(targetOf(server), { ...login, identityFile: ['/nowhere/id', '/nowhere/else'] }))
+      expect(missing).toMatchObject({ code: 'auth-failed', stage: 'auth', outcome: 'not-sent' })
+      expect(missing.message).toMatch(/tried nothing; .*; \/nowhere\/id: there is no such file; \/nowhere\/else: there is no such file$/)
+      expectNamed(missing, ['local', 'local', name])
+    }
+    const bySsh = await failure(hop.connect(targetOf(server), { ...loginTo(server), transport: 'openssh', agent: true, hostKeys: 'ignore', identityFile: locked, passphrase: 'not this one' }))
+    expect(bySsh).toMatchObject({ code: 'key-unreadable', stage: 'auth', outcome: 'not-sent', path: ['local', 'local', name] })
   }, 30_000)
 
   test.skipIf(!haveSshd || noAccounts !== undefined)('a wrong password for SSH, and a key that the server does not take', async () => {
