@@ -8,6 +8,8 @@ if [ ! -e "$policy" ]; then
   printf '#!/bin/sh\nexit 101\n' > "$policy"
   chmod +x "$policy"
   trap 'rm -f "$policy"' EXIT
+  # A shell that a signal ends does not come by there.
+  trap 'exit 1' HUP INT TERM
 fi
 apt-get update
 apt-get install -y --no-install-recommends \
