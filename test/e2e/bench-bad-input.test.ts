@@ -84,7 +84,7 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
     const children = childrenOf(child.pid!)
     interrupt()
     const { code, stdout } = await ended
-    expect([code, stdout]).toEqual([130, 'Nothing was measured.\n\nInterrupted: these are the calls that were made by then.\n'])
+    expect([code, stdout]).toEqual([130, 'Nothing was measured.\n\nInterrupted before a call had its result.\n'])
     await expect.poll(() => children.map((line) => Number.parseInt(line)).filter(alive)).toEqual([])
     await expect.poll(() => childrenOf(hanging.pid), { timeout: 10_000 }).toEqual([])
   }, 30_000)

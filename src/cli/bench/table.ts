@@ -61,7 +61,8 @@ export function remarks(report: Report, figures: readonly Figures[]): string[] {
   for (const { label, kind, failed, failure } of report.rows) if (failed > 0) lines.push(`${label}, ${kind}: ${plural(failed, 'call')} failed: ${failure}`)
   for (const { label, kinds, reason } of leftOut) lines.push(`Left out: ${label}${kinds.length === 1 ? `, ${kinds[0]}` : ''}: ${reason}`)
   lines.push(...report.notes)
-  if (ending === 'time') lines.push(`Stopped after ${shortTime(maxTime)} (--max-time): these are the calls that were made by then.`)
-  if (ending === 'interrupted') lines.push('Interrupted: these are the calls that were made by then.')
+  const none = figures.length === 0
+  if (ending === 'time') lines.push(none ? `Stopped after ${shortTime(maxTime)}, before a call had its result: --max-time gives it more.` : `Stopped after ${shortTime(maxTime)} (--max-time): these are the calls that were made by then.`)
+  if (ending === 'interrupted') lines.push(none ? 'Interrupted before a call had its result.' : 'Interrupted: these are the calls that were made by then.')
   return lines
 }

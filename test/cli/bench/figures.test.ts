@@ -142,7 +142,12 @@ describe('the table', () => {
       "One round trip to the hop ops@gate takes 10.0 ms (TCP handshake); the floor is what a call's round trips take at that.",
       'Bytes and packets are TCP payload between here and ops@gate, as a relay of ours saw them, in a pass of its own that is not timed.',
     ])
-    expect(remarks(report({ ending: 'time' }), []).at(-1)).toBe('Stopped after 60.0 s (--max-time): these are the calls that were made by then.')
+    expect(remarks(report({ ending: 'time' }), figuresOf(report())).at(-1)).toBe('Stopped after 60.0 s (--max-time): these are the calls that were made by then.')
+  })
+
+  test('speaks of no calls where there are none, and says what would give them time', () => {
+    expect(remarks(report({ ending: 'time' }), []).at(-1)).toBe('Stopped after 60.0 s, before a call had its result: --max-time gives it more.')
+    expect(remarks(report({ ending: 'interrupted' }), []).at(-1)).toBe('Interrupted before a call had its result.')
   })
 })
 
