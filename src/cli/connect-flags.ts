@@ -27,6 +27,7 @@ export function connectOptions(flags: Flags, use: StepUse): ConnectOptions {
   if (flags['known-hosts'] !== undefined) options.knownHosts = flags['known-hosts']
   if (flags['ssh-config'] !== undefined) options.sshConfig = flags['ssh-config'] === 'none' ? false : flags['ssh-config']
   if (flags.transport !== undefined) options.transport = flags.transport
+  if (flags.agent === true && via !== undefined) options.agent = true
   if (flags.node !== undefined && step.own) options.node = flags.node
   if (flags['connect-timeout'] !== undefined) options.timeout = milliseconds(flags['connect-timeout'])
   if (password !== undefined && step.own) options.password = password

@@ -56,6 +56,7 @@ export async function onTargets(desk: Desk, flags: Flags, work: TargetWork): Pro
     readFile: (path) => fileText(desk, path),
     readStdin: () => stdinText(desk),
   })
+  if (flags.agent === true && flags.transport !== 'openssh') throw usageError('--agent is for --transport openssh', 'ssh2 has the keys of this machine on every hop, and needs none')
   const places = readWays(targets, flags)
   const interruption = new AbortController()
   const ask = asker(desk, interruption.signal)

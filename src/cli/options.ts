@@ -43,6 +43,7 @@ export const OPTIONS = {
   'known-hosts': { kind: 'text', value: 'FILE', many: true, help: 'known host keys' },
   'ssh-config': { kind: 'text', value: 'FILE', help: "OpenSSH configuration; 'none' reads none" },
   'transport': { kind: 'text', value: 'KIND', choices: ['ssh2', 'openssh'], help: "ssh2: built in; openssh: the system's ssh program" },
+  'agent': { kind: 'flag', help: "with --transport openssh, behind hops: their ssh gets an agent socket in RAM that has logins to the target signed here, and no others" },
   'node': { kind: 'text', value: 'PATH', help: 'the Node binary on the targets' },
   'runtime': { kind: 'text', value: 'KIND', choices: ['auto', 'node', 'raw'], help: 'node: starts our stub in a Node there; raw: needs nothing there' },
   'format': { kind: 'text', value: 'FORMAT', choices: ['human', 'json', 'jsonl'], fallback: 'human', help: 'what stdout gets' },
@@ -69,7 +70,7 @@ export type Flags = {
 /** Options of every command that works on targets. */
 export const TARGET_OPTIONS = [
   'targets', 'via', 'jump', 'concurrency', 'timeout', 'connect-timeout', 'user', 'port', 'private-key', 'ask-password', 'host-keys', 'known-hosts',
-  'ssh-config', 'transport', 'node', 'runtime', 'format', 'log-level',
+  'ssh-config', 'transport', 'agent', 'node', 'runtime', 'format', 'log-level',
 ] as const satisfies readonly OptionName[]
 
 /** Options that are no command's own. */

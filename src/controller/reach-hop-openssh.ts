@@ -27,7 +27,7 @@ export async function hopWayByOpenssh(address: SshAddress, options: ConnectOptio
   if (options.password !== undefined) throw invalid('the ssh of a hop takes no password', 'Use transport ssh2.')
   if (agent !== true) {
     const [name] = (['identityFile', 'knownHosts', 'sshConfig', 'passphrase'] as const).filter((each) => options[each] !== undefined)
-    if (name !== undefined) throw invalid(`${name} names something of this machine, and the ssh of a hop uses the hop's own`, 'Use transport ssh2, or allow an agent socket there (agent: true).')
+    if (name !== undefined) throw invalid(`${name} names something of this machine, and the ssh of a hop uses the hop's own`, 'Use transport ssh2, or allow an agent socket there (agent: true, --agent).')
     const { host, port, user } = address
     return { target: { kind: 'openssh', host, port, user, hostKeys }, answer: () => Promise.reject(refused(context)), close: () => {} }
   }

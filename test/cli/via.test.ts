@@ -49,6 +49,14 @@ describe('targets behind a hop', () => {
     ])
   })
 
+  it('have an agent socket for the keys of this machine where --agent asks for it', async () => {
+    const desk = new FakeDesk()
+    expect(await desk.run('run', 'x', '-t', 'web1', '--via', 'gw', '--transport', 'openssh', '--agent', '--private-key', 'k')).toBe(0)
+    expect(desk.tree.connects.map(({ target, options }) => [target, options.transport, options.agent])).toEqual([['gw', 'openssh', undefined], ['web1', 'openssh', true]])
+    expect(await desk.run('run', 'x', '-t', 'web1', '--via', 'gw', '--agent')).toBe(1)
+    expect(desk.stderr.text).toContain('ramet: --agent is for --transport openssh; ')
+  })
+
   it('jump over the machines that --jump names', async () => {
     const desk = new FakeDesk()
     expect(await desk.run('run', 'x', '-t', 'web1, db1 via:inner, x jump:g', '--jump', 'gate,g2', '-c', '1')).toBe(0)

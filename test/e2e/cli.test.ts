@@ -260,6 +260,13 @@ describe.skipIf(!haveSshd)('the command, as it is built, on a real sshd with thr
     expect({ code: (await ended).code, said: texts.stderr }).toEqual({ code: 1, said: '' })
   }, 30_000)
 
+  test("--agent: the ssh of a hop logs in with a key of this machine; without it, the hint names the flag", async () => {
+    const flags = ['-t', targets[0]!, ...login, '--via', 'local:', '--transport', 'openssh', '--host-keys', 'ignore']
+    const refused = await run('run', 'echo here', ...flags)
+    expect(refused).toMatchObject({ code: 1, stdout: expect.stringContaining('(agent: true, --agent)') as string })
+    expect(await run('run', 'echo here', ...flags, '--agent')).toMatchObject({ code: 0, stdout: expect.stringContaining('\nhere\n') as string })
+  }, 30_000)
+
   test('--host-keys accept saves the key of a new host', async () => {
     const known = join(place, 'new_hosts')
     const flags = ['--ssh-config', 'none', '--known-hosts', known, '--private-key', server.keyFile, '--user', server.user, '-t', targets.join(',')]
