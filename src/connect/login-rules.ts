@@ -11,6 +11,8 @@ export interface LoginRules {
   forbidden: Partial<Record<LoginMethod, string>>
   /** How often a method may ask a person: NumberOfPasswordPrompts. */
   prompts: number
+  /** BatchMode: nobody is asked anything, whatever else is said. */
+  batch?: true | undefined
 }
 
 /** Where no configuration speaks. */
@@ -22,9 +24,10 @@ export interface LoginSettings {
   interactive: boolean
   preferred: readonly string[] | undefined
   prompts: number
+  batch: boolean
 }
 
-export function loginRules({ pubkey, password, interactive, preferred, prompts }: LoginSettings): LoginRules {
+export function loginRules({ pubkey, password, interactive, preferred, prompts, batch }: LoginSettings): LoginRules {
   const forbidden: LoginRules['forbidden'] = {}
   const settings = { publickey: ['PubkeyAuthentication', pubkey], 'keyboard-interactive': ['KbdInteractiveAuthentication', interactive], password: ['PasswordAuthentication', password] } as const
   for (const method of METHODS) {
@@ -33,7 +36,7 @@ export function loginRules({ pubkey, password, interactive, preferred, prompts }
     else if (preferred?.includes(method) === false) forbidden[method] = 'not in PreferredAuthentications'
   }
   const order = preferred && METHODS.filter((method) => forbidden[method] === undefined).sort((a, b) => preferred.indexOf(a) - preferred.indexOf(b))
-  return { order, forbidden, prompts }
+  return { order, forbidden, prompts, ...(batch ? { batch } : {}) }
 }
 
 /** Whether the configuration leaves nothing that ssh2 could log in with. */

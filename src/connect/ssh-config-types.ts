@@ -91,6 +91,7 @@ export function typed(alias: string, options: Options, mentioned: ReadonlySet<st
   const login = loginRules({
     pubkey: flag('pubkeyauthentication', true), password: flag('passwordauthentication', true),
     interactive: flag('kbdinteractiveauthentication', true), preferred, prompts: count('numberofpasswordprompts', 3),
+    batch: flag('batchmode', false),
   })
   const interval = count('serveraliveinterval', 0) * 1000
   const family = first('addressfamily')?.toLowerCase()

@@ -28,10 +28,11 @@ export function loginRefused(name: string, user: string, { tried, methods = [], 
   const offers = methods.join(', ') || 'nothing'
   const forbidden = Object.entries(rules.forbidden).filter(([method]) => methods.includes(method)).map(([method, setting]) => `${method} (${setting})`)
   const people = ['password', 'keyboard-interactive'].some((method) => methods.includes(method) && !(method in rules.forbidden))
-  const silent = people && prompt && rules.prompts === 0
+  const muting = rules.batch === true ? 'BatchMode yes' : prompt && rules.prompts === 0 ? 'NumberOfPasswordPrompts 0' : undefined
+  const silent = people && muting !== undefined
   const why = [
     ...(forbidden.length > 0 ? [`the SSH configuration forbids ${forbidden.join(', ')}`] : []),
-    ...(silent ? ['the SSH configuration lets nobody be asked (NumberOfPasswordPrompts 0)'] : []),
+    ...(silent ? [`the SSH configuration lets nobody be asked (${muting})`] : []),
     ...problems.map((problem) => printable(typeof problem === 'string' ? problem : problem.message)),
   ].map((text) => `; ${text}`).join('')
   const details = { stage: 'auth', path: [name], outcome: 'not-sent' } as const

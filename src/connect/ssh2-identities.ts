@@ -12,6 +12,8 @@ export interface LoginKeysOptions extends IdentityConfig {
   path: readonly string[]
   /** Asks for the passphrase of a key file; undefined where nobody can be asked. */
   askPassphrase: ((file: string) => Promise<string>) | undefined
+  /** That nobody can be is the configuration's word (BatchMode). */
+  batch?: boolean
   /** Aborted when nobody waits for the keys any more: an agent that does not answer is waited for no longer. */
   signal: AbortSignal
 }
@@ -67,7 +69,7 @@ async function usable(identity: Identity, agent: SshAgent | undefined, options: 
   return { ...key, publicBlob, type, sign: (data, algorithm) => key.sign(data, algorithm.replace(/-cert-v01@openssh\.com$/, '')) }
 }
 
-async function locked(text: string, path: string, { passphrase, askPassphrase, path: target }: LoginKeysOptions): Promise<SshKey> {
+async function locked(text: string, path: string, { passphrase, askPassphrase, batch, path: target }: LoginKeysOptions): Promise<SshKey> {
   if (passphrase !== undefined) return privateKey(text, { comment: path, passphrase })
   const needed = (why: string, cause?: unknown): RametError => new RametError('prompt-needed', `${target.join(' > ')}: the key ${path} needs a passphrase, and ${why}`, {
     stage: 'auth',
@@ -77,7 +79,7 @@ async function locked(text: string, path: string, { passphrase, askPassphrase, p
     hint: 'Give passphrase or prompt, or add the key to an agent.',
   })
   const ask = async (): Promise<string> => {
-    if (askPassphrase === undefined) throw needed('nobody can be asked')
+    if (askPassphrase === undefined) throw needed(batch === true ? 'the SSH configuration lets nobody be asked (BatchMode yes)' : 'nobody can be asked')
     try {
       return await askPassphrase(path)
     } catch (error) {

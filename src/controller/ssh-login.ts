@@ -44,7 +44,8 @@ export interface SshLogin {
 /** Reads known_hosts and keys for the host of a configuration. `throughHop`: another machine will show us its host key. */
 export async function sshLogin(config: SshConfig, options: ConnectOptions, context: LoginContext, throughHop = false): Promise<SshLogin> {
   const { loginKeys } = await import('../connect/ssh2-client-side.ts')
-  const prompt = promptFor(options, context)
+  const batch = config.login.batch === true
+  const prompt = batch ? undefined : promptFor(options, context)
   const given = options.identityFile === undefined ? undefined : [options.identityFile].flat()
   const [known, login] = await Promise.all([
     KnownHosts.load(knownHostsFiles(config, options)),
@@ -60,6 +61,7 @@ export async function sshLogin(config: SshConfig, options: ConnectOptions, conte
       identityAgent: config.identityAgent,
       pubkeyAcceptedAlgorithms: config.pubkeyAcceptedAlgorithms,
       passphrase: options.passphrase === undefined ? undefined : reveal(options.passphrase),
+      batch,
       askPassphrase: prompt === undefined ? undefined : (file) => prompt({ kind: 'passphrase', path: [...context.path], text: `Passphrase for ${file}: ` }),
     }),
   ])

@@ -62,6 +62,7 @@ const TABLE: [string, string, string[], boolean][] = [
   ['blanks in known hosts files', 'UserKnownHostsFile "/a b/c d" /e', ['a'], true],
   ['times', 'Host a\n ConnectTimeout 7\n ServerAliveInterval 1m30\n ServerAliveCountMax 5\nHost b\n ConnectTimeout 1h2m3s\nHost c\n ConnectTimeout none', ['a', 'b', 'c'], false],
   ['authentication', 'Host a\n PreferredAuthentications publickey,password\n PasswordAuthentication no\n PubkeyAuthentication no\n GSSAPIAuthentication yes\n NumberOfPasswordPrompts 1\nHost b\n ChallengeResponseAuthentication no', ['a', 'b', 'c'], false],
+  ['whether anybody is asked', 'Host a\n BatchMode yes\nHost b\n BatchMode no\nHost *\n ServerAliveInterval 9', ['a', 'b', 'c'], false],
   ['algorithms', 'KexAlgorithms curve25519-sha256\nCiphers aes128-ctr,aes256-ctr\nMACs hmac-sha2-256\nHostKeyAlgorithms ssh-ed25519,rsa-sha2-512\nPubkeyAcceptedKeyTypes ssh-ed25519', ['a'], false],
   ['addresses', 'AddressFamily inet6\nBindAddress 127.0.0.1', ['a', '::1'], false],
   ['what only OpenSSH can do', 'Host a\n PKCS11Provider /x.so\n RevokedHostKeys /dev/null\n KnownHostsCommand /bin/true', ['a', 'b'], false],
@@ -152,6 +153,8 @@ describe('what decides on time and logins', () => {
     ['PubkeyAuthentication no', { order: undefined, forbidden: { publickey: 'PubkeyAuthentication no' }, prompts: 3 }],
     ['PubkeyAuthentication unbound\nPasswordAuthentication no\nNumberOfPasswordPrompts 1', { order: undefined, forbidden: { password: 'PasswordAuthentication no' }, prompts: 1 }],
     ['ChallengeResponseAuthentication no\nNumberOfPasswordPrompts 0', { order: undefined, forbidden: { 'keyboard-interactive': 'KbdInteractiveAuthentication no' }, prompts: 0 }],
+    ['BatchMode yes', { order: undefined, forbidden: {}, prompts: 3, batch: true }],
+    ['BatchMode no', { order: undefined, forbidden: {}, prompts: 3 }],
     ['PreferredAuthentications gssapi-with-mic,password,publickey', {
       order: ['password', 'publickey'], forbidden: { 'keyboard-interactive': 'not in PreferredAuthentications' }, prompts: 3 }],
     ['PreferredAuthentications Password,keyboard-interactive\nPasswordAuthentication no', {

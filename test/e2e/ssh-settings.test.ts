@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -55,6 +55,20 @@ describe.skipIf(!haveSshd)('settings of ~/.ssh/config (left out where there is n
   const logins = (of: TestServer, method: string): number => of.log().split('\n').filter((line) => line.includes(`Accepted ${method} `)).length
 
   describe.each(WAYS)('%s', (way) => {
+    test('BatchMode yes: nobody is asked, for a password nor for a passphrase, and the error says why', async () => {
+      let asked = 0
+      const prompt = async (): Promise<string> => (asked++, 'right')
+      const encrypted = join(dir, `encrypted${++files}`)
+      copyFileSync(server.keyFile, encrypted)
+      execFileSync('ssh-keygen', ['-q', '-p', '-N', 'right', '-f', encrypted])
+      const error = await failure(ramet.connect('web', { sshConfig: config(['BatchMode yes'], { ...server, keyFile: encrypted }), prompt, ...by(way) }))
+      expect(error).toMatchObject({ code: 'prompt-needed', stage: 'auth', outcome: 'not-sent' })
+      expect(error.message).toContain(`the key ${encrypted} needs a passphrase, and the SSH configuration lets nobody be asked (BatchMode yes)`)
+      const context = await ramet.connect('web', { sshConfig: config(['BatchMode yes']), prompt, ...by(way) })
+      expect((await context.exec('echo in')).stdout).toBe('in\n')
+      expect(asked).toBe(0)
+    }, 30_000)
+
     test('PubkeyAuthentication no: no key is tried, and the error says why', async () => {
       const sshConfig = config(['PubkeyAuthentication no'])
       const before = logins(server, 'publickey')
@@ -158,6 +172,10 @@ describe.skipIf(!haveSshd)('settings of ~/.ssh/config (left out where there is n
         expect([asked, error.code]).toEqual([prompts, prompts === 0 ? 'prompt-needed' : 'auth-failed'])
         if (prompts === 0) expect(error.message).toContain('NumberOfPasswordPrompts 0')
       }
+      const sshConfig = config(['BatchMode yes', 'PubkeyAuthentication no'], both)
+      const error = await failure(ramet.connect('web', { sshConfig, prompt: () => Promise.reject(new Error('asked')), ...by(way) }))
+      expect(error.code).toBe('prompt-needed')
+      expect(error.message).toContain('the SSH configuration lets nobody be asked (BatchMode yes)')
     }, 60_000)
   })
 })
