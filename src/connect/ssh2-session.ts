@@ -234,10 +234,15 @@ export class SshSession {
   private loginLost(cause: RametError): RametError {
     const { name, user } = this.options.auth
     const tried = this.auth.describe()
-    return new RametError('auth-failed', `${name}: the server ended the connection while logging in as ${user}`
-      + `${tried ? `; tried ${tried}` : ''}${cause.cause instanceof Error ? ` (${cause.cause.message})` : ''}`, {
+    const details = `${tried ? `; tried ${tried}` : ''}${cause.cause instanceof Error ? ` (${cause.cause.message})` : ''}`
+    if (!this.dismissed) {
       // What left with the login may have run, though the answers are lost; a server that takes its leave has let nobody in.
-      stage: 'auth', path: [name], outcome: this.wentAhead && !this.dismissed ? 'unknown' : 'not-sent', cause,
+      return new RametError('connect-failed', `${name}: the connection was lost before the server had answered the login as ${user}${details}`, {
+        stage: 'auth', path: [name], outcome: this.wentAhead ? 'unknown' : 'not-sent', cause,
+        hint: "The network ended it, or the server; look into the server's log: an account that PAM shuts out may end so, too." })
+    }
+    return new RametError('auth-failed', `${name}: the server ended the connection while logging in as ${user}${details}`, {
+      stage: 'auth', path: [name], outcome: 'not-sent', cause,
       hint: 'It may allow fewer attempts (MaxAuthTries): name the one key that is meant (IdentityFile with IdentitiesOnly).',
     })
   }
