@@ -48,6 +48,7 @@ const callCounts: Benchmark = {
     yield count('bytes per exec', exec.bytes, 260)
     yield count('packets per exec', exec.packets, 2.5)
     yield count('frames to the target per exec', exec.framesOut, 1.05)
+    yield count('frames back per exec', exec.framesIn, 2.05)
     yield count('connections for all of them', relay.traffic.connections, 1)
     await ramet.request('shut', { name: 'a' })
     const fresh = running(await ramet.request<number>('open', { name: 'a', target: address(relay) }))
