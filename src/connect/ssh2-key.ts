@@ -50,11 +50,14 @@ export function heldKey(text: string, { comment, passphrase }: PrivateKeyOptions
 export function privateKey(text: string, options: PrivateKeyOptions): SshKey {
   const before = heldKey(text, options)
   if (before !== undefined) return before
+  refuseCipher(text, options.comment)
   const result = parsedKey(text, options.passphrase)
   const parsed = Array.isArray(result) ? result[0] : result
   if (parsed === undefined || parsed instanceof Error) {
-    const wrong = parsed !== undefined && /passphrase/i.test(parsed.message)
-    throw new RametError('key-unreadable', `${options.comment}: ${parsed?.message ?? 'holds no key'}`, {
+    // A cipher that proves what it deciphers says no more than that it could not.
+    const unproven = parsed !== undefined && /unable to authenticate data/i.test(parsed.message)
+    const wrong = unproven || (parsed !== undefined && /passphrase/i.test(parsed.message))
+    throw new RametError('key-unreadable', `${options.comment}: ${unproven ? 'the passphrase is wrong' : parsed?.message ?? 'holds no key'}`, {
       stage: 'auth', outcome: 'not-sent', cause: parsed,
       hint: wrong ? 'Give the right passphrase, or add the key to an agent.' : 'Check that the file is a private key.',
     })
@@ -94,8 +97,10 @@ function nameOf(text: string, comment: string, passphrase: string | undefined): 
  * OpenSSH's own format, whose public part is readable; undefined when it is not.
  */
 export function lockedKey(text: string, comment: string, ask: () => Promise<string>): SshKey | undefined {
-  const blob = publicPartOf(text)
+  const blob = partsOf(text)?.blob
   if (blob === undefined) return undefined
+  // Nobody shall type a passphrase that opens nothing.
+  refuseCipher(text, comment)
   let opened: Promise<SshKey> | undefined
   return {
     publicBlob: blob, type: blob.toString('latin1', 4, 4 + blob.readUInt32BE(0)), comment, local: false,
@@ -106,7 +111,17 @@ export function lockedKey(text: string, comment: string, ask: () => Promise<stri
   }
 }
 
-function publicPartOf(text: string): Buffer | undefined {
+/** OpenSSH writes keys by this cipher, too (ssh-keygen -Z), and ssh2 cannot read them. */
+const UNREAD_CIPHER = 'chacha20-poly1305@openssh.com'
+
+function refuseCipher(text: string, comment: string): void {
+  if (partsOf(text)?.cipher !== UNREAD_CIPHER) return
+  throw new RametError('key-unreadable', `${comment}: it is encrypted with ${UNREAD_CIPHER}, which ramet cannot decipher`, {
+    stage: 'auth', outcome: 'not-sent', hint: 'Encrypt it with another cipher (ssh-keygen -p -Z aes256-ctr -f FILE), add it to an agent, or use transport openssh.' })
+}
+
+/** What is readable in a file of OpenSSH's own format without its passphrase; undefined for anything else. */
+function partsOf(text: string): { cipher: string; blob: Buffer } | undefined {
   const body = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END/.exec(text)?.[1]
   if (body === undefined) return undefined
   const bytes = Buffer.from(body, 'base64')
@@ -120,11 +135,12 @@ function publicPartOf(text: string): Buffer | undefined {
     return bytes.subarray(at - length, at)
   }
   // cipher, kdf, kdf options, number of keys, first public key
-  if (next() === undefined || next() === undefined || next() === undefined) return undefined
+  const cipher = next()?.toString('latin1')
+  if (cipher === undefined || next() === undefined || next() === undefined) return undefined
   at += 4
   const blob = next()
   if (blob === undefined || blob.length < 4 || blob.readUInt32BE(0) > Math.min(64, blob.length - 4)) return undefined
-  return blob
+  return { cipher, blob }
 }
 
 function signatureBlob(key: KeyObject, type: string, data: Uint8Array, algorithm: string): Uint8Array {

@@ -3,7 +3,7 @@ import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
 import { afterAll, describe, expect, it } from 'vitest'
 import utils from 'ssh2/lib/protocol/utils.js'
-import { heldKey, isEncryptedKey, privateKey } from '../../src/connect/ssh2-key.ts'
+import { heldKey, isEncryptedKey, lockedKey, privateKey } from '../../src/connect/ssh2-key.ts'
 import { hasProgram, temporaryDirectory } from './ssh-keys.ts'
 
 const { sigSSHToASN1 } = utils as { sigSSHToASN1(signature: Buffer, type: string): Buffer }
@@ -69,6 +69,34 @@ describe('a private key in PKCS#8 form, as openssl writes it', () => {
     const blob = Buffer.from(await unlocked.sign(data, algorithm))
     const raw = blob.subarray(8 + blob.readUInt32BE(0))
     expect(verify(hash, data, pair.publicKey, type.startsWith('ecdsa') ? sigSSHToASN1(raw, algorithm) : raw)).toBe(true)
+  })
+
+  it.skipIf(!hasProgram('ssh-keygen'))('encrypted with a cipher that ssh2 does not know is refused before anybody is asked, with the cipher and a way out', () => {
+    const dir = temporaryDirectory()
+    const file = dir.file('chacha')
+    const keygen = (...args: string[]): void => void execFileSync('ssh-keygen', ['-q', ...args, '-f', file])
+    keygen('-t', 'ed25519', '-N', 'right', '-Z', 'chacha20-poly1305@openssh.com')
+    const refused = expect.objectContaining({
+      code: 'key-unreadable', stage: 'auth', outcome: 'not-sent', message: 'id: it is encrypted with chacha20-poly1305@openssh.com, which ramet cannot decipher',
+      hint: expect.stringContaining('ssh-keygen -p -Z aes256-ctr') as string,
+    }) as Error
+    const text = readFileSync(file, 'utf8')
+    expect(isEncryptedKey(text)).toBe(true)
+    expect(() => privateKey(text, { comment: 'id', passphrase: 'right' })).toThrow(refused)
+    expect(() => lockedKey(text, 'id', () => Promise.reject(new Error('asked')))).toThrow(refused)
+    // The way out.
+    keygen('-p', '-P', 'right', '-N', 'right', '-Z', 'aes256-ctr')
+    expect(privateKey(readFileSync(file, 'utf8'), { comment: 'id', passphrase: 'right' }).type).toBe('ssh-ed25519')
+    dir.remove()
+  })
+
+  it.skipIf(!hasProgram('ssh-keygen'))('is refused for its passphrase by a cipher that proves what it deciphers, too', () => {
+    const dir = temporaryDirectory()
+    const file = dir.file('gcm')
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', 'right', '-Z', 'aes256-gcm@openssh.com', '-f', file])
+    expect(() => privateKey(readFileSync(file, 'utf8'), { comment: 'id', passphrase: 'wrong' })).toThrow(expect.objectContaining({
+      code: 'key-unreadable', message: 'id: the passphrase is wrong', hint: expect.stringContaining('right passphrase') as string }) as Error)
+    dir.remove()
   })
 
   it('is refused with words where the passphrase is wrong, or SSH knows no such key', () => {
