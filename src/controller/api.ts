@@ -194,7 +194,7 @@ export type Call<T> = Promise<T> & (T extends AsyncIterable<infer Item> ? AsyncI
 
 type RemoteResult<T> = Awaited<T> extends Generator<infer Item> ? AsyncIterable<Item> : Awaited<T> extends AsyncIterable<infer Item> ? AsyncIterable<Item> : Awaited<T>
 
-/** A function of a module as the controller sees it. */
+/** A function of a module as the controller sees it. Type parameters of its own become `unknown`. */
 export type RemoteFunction<F> = F extends (...args: infer Args) => infer Result ? (...args: Args) => Call<RemoteResult<Result>> : never
 
 /** A file that would be sent to a target. */
@@ -239,10 +239,12 @@ export interface ContextActions {
   spawn(command: string | string[], options?: SpawnOptions): RemoteChild
   /**
    * A file's functions, to be called on the target. A relative path starts at the working directory; the file is read with the first
-   * call. Exports named `then` and `toJSON` cannot be called: promises and loggers look for them.
+   * call. Exports named `then` and `toJSON` cannot be called: promises and loggers look for them. Arguments and results are what
+   * structured clone carries, but for holes in arrays, which arrive as undefined, and boxed primitives (`new String('a')`), which are
+   * refused. Type parameters of a function are `unknown` here: TypeScript cannot keep them. Export one with its types written out beside it.
    */
   use<M>(module: URL | string): RemoteModule<M>
-  /** Runs a function that uses nothing from outside itself. Rejects with 'captured-variables', or with 'remote-error' and what it threw as `cause`. */
+  /** Runs a function that uses nothing from outside itself. Rejects with 'captured-variables', or with 'remote-error' and what it threw as `cause`. Arguments and results as for `use`. */
   call<Args extends unknown[], Result>(fn: (...args: Args) => Result, ...args: Args): Call<RemoteResult<Result>>
   /** The same context under these options; those that are not named stay as they are. */
   with(options: CallOptions): ContextActions
