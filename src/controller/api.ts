@@ -70,7 +70,7 @@ export interface ConnectOptions {
   password?: string | Secret
   /** Of encrypted key files. */
   passphrase?: string | Secret
-  /** Default: the controller's. */
+  /** Default: the controller's. BatchMode of the configuration lets nobody be asked for a login, whatever stands here. */
   prompt?: Prompt
   /**
    * 'enforce': known_hosts must hold the key; 'accept': a host's first key is saved; 'ignore': any but a revoked one. A function
