@@ -77,6 +77,8 @@ export class ServerProcess {
   private constructor(child: ChildProcess) {
     this.#child = child
     this.#gone = new Promise((resolve) => child.on('close', () => resolve()))
+    // Without a program there is no output that could say so.
+    child.on('error', (error) => (this.#stderr += error.message))
     child.stderr?.on('data', (chunk: Buffer) => {
       if (this.#stderr.length < 16384) this.#stderr += chunk.toString()
     })
