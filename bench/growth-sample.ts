@@ -61,13 +61,13 @@ export class Growth {
     return { connect: took, connectCpu, connectOther: busy - total(connectCpu) }
   }
 
-  /** Means of so many calls to all. As many go before them in every size, `before`: the targets' code is compiled as far in each. */
-  async call({ before, times } = { before: 30, times: 30 }): Promise<Pick<Sample, 'call' | 'callCpu' | 'callOther'>> {
-    await this.#driver.request('call_grown', { times: before })
-    const [from, machine] = [this.#cpu(), machineCpu()]
+  /** Means of so many calls to all. As many go before them in every size: the targets' code is compiled as far in each. */
+  async call(times = 20): Promise<Pick<Sample, 'call' | 'callCpu' | 'callOther'>> {
+    await this.#driver.request('call_grown', { times })
+    const [before, machine] = [this.#cpu(), machineCpu()]
     const { took, cpu } = await this.#driver.request<Spent>('call_grown', { times })
     const { busy } = machineCpu(machine)
-    const callCpu = { ...mapShares(spent(from, this.#cpu()), (value) => value / times), controller: cpu }
+    const callCpu = { ...mapShares(spent(before, this.#cpu()), (value) => value / times), controller: cpu }
     return { call: took, callCpu, callOther: busy / times - total(callCpu) }
   }
 

@@ -12,15 +12,11 @@ const four: Shape = { name: 'behind four hops', width: 4, levels: 1 }
 /** For what a hop in between costs; with few contexts only. */
 const deep: Shape = { name: 'behind a hop behind a hop', width: 1, levels: 2 }
 
-/**
- * [contexts, times in each round]: the quick ones often. From the second round on the largest come first, behind as many that do not count:
- * a virtual machine may lack the memory that was free for seconds, and then a page of it costs five times as much as one that was in use just now.
- */
-const plan = [[1, 4], [10, 4], [30, 2], [60, 2], [100, 1], [200, 1]] as const
-const most = Math.max(...plan.map(([count]) => count))
+/** [contexts, times in each round]. */
+const plan = [[1, 3], [10, 3], [30, 2], [60, 2], [100, 1], [200, 1]] as const
 
-/** Contexts on each way before anything counts, and calls to all of them: code of controller and hops is compiled then, of each of four as of one. */
-const warmUp = { contexts: 40, calls: { before: 0, times: 300 } }
+/** Contexts on each way before anything counts: code of controller and hops is compiled then. */
+const warmUp = 40
 
 /** A controller, its hops and their targets as they grow; every one is a session of one machine's sshd. */
 export const growth: Benchmark = {
@@ -32,15 +28,7 @@ export const growth: Benchmark = {
     for (const shape of [...shapes, deep]) growing.push(await growthOf(lab, shape))
     const between: Sample[] = []
     for (let round = 1; round <= lab.rounds(3); round++) {
-      for (const [index, grown] of all.entries()) {
-        const one = growing[index] as Growth
-        if (round === 1) await grow(one, plan, grown, true)
-        else {
-          await one.connect(most)
-          await one.shrink()
-          await grow(one, plan.toReversed(), grown, false)
-        }
-      }
+      for (const [index, grown] of all.entries()) await grow(growing[index] as Growth, plan, grown, round === 1)
       await grow(growing[3] as Growth, plan.slice(0, 2), { samples: between, memory: [] }, false)
     }
     yield timeRow('growth-connect', 'connect to all at once and call each once, inline', all, ({ connect }) => connect)
@@ -56,13 +44,14 @@ export const growth: Benchmark = {
 
 /** A server, a controller and hops of their own, which have done the same before. */
 async function growthOf(lab: Lab, shape: Shape): Promise<Growth> {
+  const most = Math.max(...plan.map(([count]) => count))
   const sshd = await lab.sshd({ hosts: most + shape.width * shape.levels })
   const ramet = lab.ramet()
   if ('missing' in ramet) throw new Error(ramet.missing)
   const growing = new Growth(ramet, sshd, shape)
   await growing.prepare()
-  await growing.connect(warmUp.contexts * Math.max(1, shape.width))
-  await growing.call(warmUp.calls)
+  await growing.connect(warmUp * Math.max(1, shape.width))
+  await growing.call()
   await growing.shrink()
   return growing
 }
