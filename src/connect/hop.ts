@@ -109,7 +109,7 @@ export const HOP_UP = {
   ASK: 2,
   /** [STRAY, bytes]: printed by the target besides frames. */
   STRAY: 3,
-  /** [HELLO, payload]: the context has said who it is. */
+  /** [HELLO, payload]: the context has said who it is. Of a connection for commands: [HELLO, empty, whether its server loses channels]. */
   HELLO: 4,
   /** [RESPONSIVE, boolean]: a missed PING, or a sign of life after one. */
   RESPONSIVE: 5,

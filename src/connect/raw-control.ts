@@ -9,23 +9,30 @@ const TRIES = 10
 /** Characters of output that are looked at: the answers are short, and what is longer is none. */
 const ANSWER_MAX = 4096
 
+export interface RawControlOptions {
+  open(line: string): RemoteProcess
+  clock: Clock
+  /** Milliseconds in which no channel may be opened, unless resume() is called before. Default 0. */
+  hold?(): number
+  /** The shell is about to end, its channel with it. */
+  left?(process: RemoteProcess): void
+}
+
 /**
  * Sends signals to running commands, over one channel beside theirs: a shell that runs each line that it is given, however
  * many commands are to be ended at once. The channel is open as long as there is something to do.
  */
 export class RawControl {
   state: 'idle' | 'open' | 'waiting' | 'closed' = 'idle'
-  private readonly open: (line: string) => RemoteProcess
-  private readonly clock: Clock
+  private readonly options: RawControlOptions
   private readonly tasks = new Map<number, { text: string; done: () => void }>()
   private process: RemoteProcess | undefined
   private last = 0
   private tries = 0
   private stopWaiting: (() => void) | undefined
 
-  constructor(open: (line: string) => RemoteProcess, clock: Clock) {
-    this.open = open
-    this.clock = clock
+  constructor(options: RawControlOptions) {
+    this.options = options
   }
 
   /** Runs one line; resolves when it is done, or when nobody can tell any more. */
@@ -46,10 +53,19 @@ export class RawControl {
     for (const id of [...this.tasks.keys()]) this.done(id)
   }
 
+  /** Channels have become free, or may be opened again. */
+  resume(): void {
+    if (this.state !== 'waiting') return
+    this.stopWaiting?.()
+    this.connect()
+  }
+
   private connect(): void {
+    const held = this.options.hold?.() ?? 0
+    if (held > 0) return this.wait(held)
     let process: RemoteProcess
     try {
-      process = this.open(CONTROL_LINE)
+      process = this.options.open(CONTROL_LINE)
     } catch {
       return this.close()
     }
@@ -79,8 +95,15 @@ export class RawControl {
     if (this.tasks.size > 0 || this.state !== 'open') return
     this.state = 'idle'
     this.tries = 0
-    this.process?.pipe.end()
+    const { process } = this
     this.process = undefined
+    process?.pipe.end()
+    if (process !== undefined) this.options.left?.(process)
+  }
+
+  private wait(ms: number): void {
+    this.state = 'waiting'
+    this.stopWaiting = this.options.clock.after(ms, () => this.connect())
   }
 
   private ended(process: RemoteProcess, cause: Error | undefined): void {
@@ -88,9 +111,7 @@ export class RawControl {
     this.process = undefined
     this.tries += 1
     if (isRametError(cause) && cause.code === 'launch-failed' && this.tries < TRIES) {
-      this.state = 'waiting'
-      this.stopWaiting = this.clock.after(AGAIN, () => this.connect())
-      return
+      return this.wait(AGAIN)
     }
     this.state = 'idle'
     for (const id of [...this.tasks.keys()]) this.done(id)

@@ -30,7 +30,7 @@ export class RawLane implements CommandLane {
   private readonly clock: Clock
   private readonly queue: RawCommand[] = []
   private readonly active = new Set<RawCommand>()
-  /** Channels of commands that have ended, with the time of that, oldest first. */
+  /** Channels of commands that have ended, and of what ended some, with the time of that, oldest first. */
   private readonly lingering = new Map<RemoteProcess, number>()
   /** Fewer than COMMANDS where the server has refused that many. */
   private limit = COMMANDS
@@ -48,7 +48,12 @@ export class RawLane implements CommandLane {
   constructor(connection: Connection, options: { clock?: Clock } = {}) {
     this.connection = connection
     this.clock = options.clock ?? systemClock
-    this.control = new RawControl((line) => connection.open(line), this.clock)
+    this.control = new RawControl({
+      open: (line) => connection.open(line),
+      clock: this.clock,
+      hold: () => (connection.losesChannels === true ? this.untilGone() : 0),
+      left: (process) => this.linger(process),
+    })
     connection.ready.then(() => {
       this.ready = true
       connection.onClose((cause) => this.lost(cause))
@@ -109,10 +114,14 @@ export class RawLane implements CommandLane {
     }
   }
 
+  /** Milliseconds until each process that has said its last word is gone, or stays on. */
+  private untilGone(): number {
+    return Math.max(0, ...[...this.lingering.values()].map((since) => since + LINGER - this.clock.now()))
+  }
+
   /** True while a command is likely to end, and one opened now might be taken along: until the last one has ended, or runs on. */
   private holds(): boolean {
-    const ended = Math.max(-Infinity, ...[...this.lingering.values()].map((since) => since + LINGER))
-    const left = Math.max(ended, this.active.size === 0 ? -Infinity : this.begun + RUNS_ON) - this.clock.now()
+    const left = Math.max(this.untilGone(), this.active.size === 0 ? 0 : this.begun + RUNS_ON - this.clock.now())
     if (left <= 0) return false
     this.stopHolding ??= this.clock.after(left, () => {
       this.stopHolding = undefined
@@ -152,14 +161,19 @@ export class RawLane implements CommandLane {
   private left(command: RawCommand, process: RemoteProcess | undefined): void {
     const at = this.queue.indexOf(command)
     if (at >= 0) this.queue.splice(at, 1)
-    if (!this.active.delete(command) || process === undefined) return this.next()
+    if (this.active.delete(command) && process !== undefined) this.linger(process)
+    this.next()
+  }
+
+  /** The process has said its last word; its channel is free once it is gone. */
+  private linger(process: RemoteProcess): void {
     this.lingering.set(process, this.clock.now())
     void process.exited.then(() => {
       this.lingering.delete(process)
       this.freed = this.clock.now()
+      this.control.resume()
       this.next()
     })
-    this.next()
   }
 
   private lost(cause: unknown): void {

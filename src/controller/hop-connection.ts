@@ -28,6 +28,7 @@ export class HopConnection implements Connection, ChannelHandler {
   readonly name: string
   readonly transport: Connection['transport']
   stage: Stage = 'resolve'
+  losesChannels = false
   readonly ready: Promise<void>
   private readonly hop: Hop
   private readonly home: HopConnectionHome
@@ -108,7 +109,7 @@ export class HopConnection implements Connection, ChannelHandler {
     const [kind, first, second] = (Array.isArray(message) ? message : []) as unknown[]
     if (kind === HOP_UP.STAGE && STAGES.includes(first)) this.stage = first as Stage
     else if (kind === HOP_UP.ASK && typeof first === 'number') this.asked(first, second)
-    else if (kind === HOP_UP.HELLO && this.state === 'connecting') this.opened()
+    else if (kind === HOP_UP.HELLO && this.state === 'connecting') this.opened(second === true)
     else if (kind === HOP_UP.FAILED) this.failure = hopFailure(first, this.path, this.way)
     else this.drop(this.error('protocol-error', 'is below a hop that said something of an unknown form'))
   }
@@ -130,8 +131,9 @@ export class HopConnection implements Connection, ChannelHandler {
     if (this.state !== 'closed') void this.answers.asked(number, question)
   }
 
-  private opened(): void {
+  private opened(losesChannels: boolean): void {
     this.state = 'open'
+    this.losesChannels = losesChannels
     this.stage = 'launch'
     // Logged in: from now on nothing is signed for it. What becomes another user asks for each command.
     if (this.transport === 'ssh2') this.answers.close()

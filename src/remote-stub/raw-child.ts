@@ -83,7 +83,7 @@ export class RawChild {
   private end(who: number): void {
     const { connection } = this
     if (connection === undefined) return
-    this.control ??= new RawControl((line) => connection.open(line), this.clock)
+    this.control ??= new RawControl({ open: (line) => connection.open(line), clock: this.clock })
     const ended: Promise<void> = this.control.run(terminateText(Math.abs(who), who < 0, GRACE)).then(() => void this.ending.delete(ended))
     this.ending.add(ended)
   }
@@ -91,7 +91,7 @@ export class RawChild {
   private opened(connection: Connection, { keepalive = KEEPALIVE }: HopRequest): void {
     if (this.state !== 'connecting') return
     this.state = 'open'
-    this.up(HOP_UP.HELLO, new Uint8Array(0))
+    this.up(HOP_UP.HELLO, new Uint8Array(0), connection.losesChannels === true)
     connection.watch?.(keepalive)
     connection.onClose((cause) => this.failed(asRamet(cause ?? new Error('the connection ended'))))
   }

@@ -3,12 +3,14 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { deferred } from '../../src/base/deferred.ts'
+import { RawControl } from '../../src/connect/raw-control.ts'
 import { RawLane } from '../../src/connect/raw.ts'
 import { connectSsh2 } from '../../src/connect/ssh2.ts'
 import { privateKey } from '../../src/connect/ssh2-key.ts'
 import { losesChannels } from '../../src/connect/ssh2-session.ts'
-import type { Connection, ProcessEnd } from '../../src/connect/transport.ts'
+import type { Connection, ProcessEnd, RemoteProcess } from '../../src/connect/transport.ts'
 import { runCommand } from '../../src/controller/exec.ts'
+import { Controller } from '../../src/controller/index.ts'
 import type { Pipe } from '../../src/router/pipe.ts'
 import { haveDropbear, startDropbear } from '../helpers/sshd.ts'
 import { settle, TestClock } from '../helpers/test-clock.ts'
@@ -62,6 +64,60 @@ test('a command waits for the one before to be gone, a second at most', async ()
   for (let at = 0; at < 4; at++) await end(at)
   await lane.close()
 })
+
+test('what ends commands waits for one that has just ended, too, and leaves like a command', async () => {
+  const clock = new TestClock()
+  const opened: string[] = []
+  const left: RemoteProcess[] = []
+  let held = 300
+  const say: ((text: string) => void)[] = []
+  const control = new RawControl({
+    clock, hold: () => held, left: (process) => void left.push(process),
+    open: (line) => {
+      opened.push(line)
+      const pipe: Pipe = { pending: 0, start: ({ data }) => void say.push((text) => data(Buffer.from(text))), write() {}, end() {}, close() {}, pause() {}, resume() {} }
+      return { pipe, exited: new Promise(() => {}), stderr() {}, kill() {} }
+    },
+  })
+  const first = control.run('kill 1')
+  const second = control.run('kill 2')
+  clock.advance(299)
+  expect(opened).toEqual([])
+  control.resume()
+  expect(opened, 'still held').toEqual([])
+  held = 0
+  control.resume()
+  expect(opened).toHaveLength(1)
+  clock.advance(1000)
+  expect(opened).toHaveLength(1)
+  say[0]?.('ramet-done 1\nramet-done 2\n')
+  await Promise.all([first, second])
+  expect(left).toHaveLength(1)
+  control.close()
+})
+
+test.skipIf(!haveDropbear)('behind a hop: the same commands on dropbear each run once, and one that ends may end another (left out where there is no dropbear)', async () => {
+  await using server = await startDropbear()
+  const ramet = new Controller()
+  const hop = await ramet.connect('local:')
+  const box = await ramet.connect(`ssh://${server.user}@${server.host}:${server.port}`, { identityFile: server.keyFile, knownHosts: server.knownHosts, sshConfig: false, via: hop, runtime: 'raw' })
+  const ran = join(server.dir, 'ran')
+  const one = async (at: number): Promise<string> => (await box.exec(`echo ${at} >> ${ran}; cat`, { stdin: `line ${at}` })).stdout
+  const results: string[] = []
+  for (let at = 0; at < 36; at++) results.push(await one(at))
+  for (let at = 36; at < 72; at += 12) results.push(...await Promise.all(Array.from({ length: 12 }, (_, more) => one(at + more))))
+  expect(results).toEqual(Array.from({ length: 72 }, (_, at) => `line ${at}`))
+  expect(readFileSync(ran, 'utf8').trim().split('\n').map(Number).sort((a, b) => a - b)).toEqual(Array.from({ length: 72 }, (_, at) => at))
+  for (let at = 0; at < 3; at++) {
+    const stop = new AbortController()
+    const long = box.exec('sleep 1000', { signal: stop.signal })
+    await box.exec('true')
+    stop.abort()
+    await expect(long).rejects.toMatchObject({ code: 'cancelled' })
+    await expect(one(72 + at)).resolves.toBe(`line ${72 + at}`)
+  }
+  await ramet.close()
+}, 60_000)
 
 test.skipIf(!haveDropbear)('commands back to back on dropbear, which closes channels that it opens while a process ends: each runs once (left out where there is none)', async () => {
   await using server = await startDropbear()
