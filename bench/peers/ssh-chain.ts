@@ -18,7 +18,7 @@ export async function serveSshChain({ user, options }: SshChainSettings): Promis
   await serve({
     open: async ({ name, chain }) => {
       const words = (chain as Endpoint[]).flatMap(({ host, port }) => ['ssh', ...options, '-T', '-l', user, '-p', String(port), '--', host])
-      const child = spawn('env', [...words, 'cat'], { stdio: ['pipe', 'pipe', 'inherit'] })
+      const child = spawn('ssh', [...words.slice(1), 'cat'], { stdio: ['pipe', 'pipe', 'inherit'] })
       child.stdin.on('error', () => undefined)
       chains.set(name as string, child)
       await echoes(child.stdin, child.stdout, 1, 1)

@@ -21,11 +21,13 @@ export interface Streamed {
  * `stdout` has taken, and no more.
  */
 export async function runStreamed(context: Connecting, command: string | string[], { options, stdin, timeout }: Streamed, reach: Reach, stdout: Sink): Promise<Body> {
-  const from = reach.clock.now()
+  let from = reach.clock.now()
   const late = new AbortController()
   const child = context.spawn(command, { ...options, signal: AbortSignal.any([reach.signal, late.signal]) })
   const stopTimer = timeout === undefined ? undefined : reach.clock.after(timeout, () => late.abort())
   child.stdin.end(stdin)
+  // As without --stream: connecting is no part of the command's time.
+  child.pid.then(() => (from = reach.clock.now()), () => {})
   await Promise.all((['stdout', 'stderr'] as const).map((stream) => shown(child[stream], (lines) => reach.lines(stream, lines), stdout)))
   try {
     const result: ExecResult<Buffer> = { ...await child.exited, stdout: NOTHING, stderr: NOTHING, output: [], truncated: false, duration: reach.clock.now() - from }

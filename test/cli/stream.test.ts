@@ -12,6 +12,7 @@ class FakeChild {
   readonly stdout = new PassThrough()
   readonly stderr = new PassThrough()
   readonly stdin = new PassThrough()
+  readonly pid: Deferred<number> = deferred()
   readonly end: Deferred<{ exitCode: number | null; signal: string | null }> = deferred()
   options: SpawnOptions | undefined
 
@@ -19,7 +20,7 @@ class FakeChild {
     spawn: (_command, options) => {
       this.options = options
       options.signal?.addEventListener('abort', () => this.lost(new RametError('cancelled', 'web1: it was cancelled', { path: ['web1'], outcome: 'unknown' })))
-      return { stdin: this.stdin, stdout: this.stdout, stderr: this.stderr, exited: this.end.promise } as unknown as RemoteChild
+      return { stdin: this.stdin, stdout: this.stdout, stderr: this.stderr, pid: this.pid.promise, exited: this.end.promise } as unknown as RemoteChild
     },
   }
 
@@ -58,19 +59,22 @@ describe('ramet run --stream', () => {
     expect(desk.stdout.text.split('\n').slice(5)).toEqual(['web2 | no end', 'web2: ok (1.00 s)', 'web1: failed: exit code 3 (1.00 s)', ''])
   })
 
-  it('writes output events to jsonl, with the bytes where they are no text', async () => {
+  it('writes output events to jsonl, with the bytes where they are no text; connecting is no part of the duration', async () => {
     const web1 = new FakeChild()
     const desk = new FakeDesk({ web1: web1.target })
     const done = desk.run('run', 'x', '-t', 'web1', '--stream', '--format', 'jsonl')
     await settle()
+    desk.clock.move(700)
+    web1.pid.resolve(4711)
     web1.stderr.write(Buffer.from([0x61, 0xff, 10]))
     await settle()
+    desk.clock.move(50)
     web1.ended(0)
     expect(await done).toBe(0)
     const events = desk.stdout.text.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown)
     expect(events.slice(2, 4)).toEqual([
-      { v: 1, type: 'output', target: 'web1', elapsed: 0, stream: 'stderr', text: 'a\\xff\n', text_base64: 'Yf8K' },
-      expect.objectContaining({ type: 'result', verdict: 'ok', value: { stdout: '', stderr: '', merged_output: '', exit_code: 0, duration: 0 } }),
+      { v: 1, type: 'output', target: 'web1', elapsed: 0.7, stream: 'stderr', text: 'a\\xff\n', text_base64: 'Yf8K' },
+      expect.objectContaining({ type: 'result', verdict: 'ok', value: { stdout: '', stderr: '', merged_output: '', exit_code: 0, duration: 0.05 } }),
     ])
   })
 
