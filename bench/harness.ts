@@ -54,8 +54,10 @@ export interface Benchmark {
 /**
  * A, B, A, B …: what the machine does meanwhile falls on all alike. The first round warms up and is dropped. A side that
  * fails is named with its error and left out from there on; the others go on. So do they where a side wants fewer rounds.
+ * `primed`: beside a side that takes seconds, each of the others runs once unmeasured before each of its samples; whoever came first
+ * after those seconds would pay for caches that hold something else by then.
  */
-export async function interleave(sides: readonly Side[], rounds: number, options: { warmUp?: boolean } = {}): Promise<Series[]> {
+export async function interleave(sides: readonly Side[], rounds: number, options: { warmUp?: boolean; primed?: boolean } = {}): Promise<Series[]> {
   const series: Series[] = sides.map(({ name, missing }) => ({ name, rounds: [], ...(missing === undefined ? {} : { missing }) }))
   for (let round = options.warmUp === false ? 1 : 0; round <= rounds; round++) {
     for (const [index, side] of sides.entries()) {
@@ -63,6 +65,7 @@ export async function interleave(sides: readonly Side[], rounds: number, options
       if (own === undefined || own.missing !== undefined || side.round === undefined) continue
       if (side.rounds !== undefined && (round === 0 || round > side.rounds)) continue
       try {
+        if (options.primed === true && side.rounds === undefined) await side.round()
         const samples = await side.round()
         if (round > 0) own.rounds.push(Array.isArray(samples) ? samples : [samples])
       } catch (error) {

@@ -13,7 +13,7 @@ const four: Shape = { name: 'behind four hops', width: 4, levels: 1 }
 const deep: Shape = { name: 'behind a hop behind a hop', width: 1, levels: 2 }
 
 /** [contexts, times in each round]. */
-const plan = [[1, 3], [10, 3], [30, 2], [60, 2], [100, 1], [200, 1]] as const
+const plan = [[1, 3], [10, 3], [30, 2], [60, 2], [100, 2], [200, 2]] as const
 
 /** Contexts on each way before anything counts: code of controller and hops is compiled then. */
 const warmUp = 40

@@ -110,6 +110,18 @@ test('what the kernel computes for a call without charging anybody is told from 
   expect(fedFrom({ flat: all, behind: all, deep: samples }).together.target.call).toBeCloseTo(0.32, 9)
 })
 
+test('a machine that took longer for a hundred than their CPU adds up to is taken to do so with all', () => {
+  const said = (times: number): number[] => {
+    const samples = [1, 10, 30, 100].map((count) => sample(count)).map((one): Sample => one.count === 100 ? { ...one, connect: times * one.connect, call: 2 * times * one.call } : one)
+    const grown = { shape: 'flat', samples: [...samples, sample(60), sample(200)], memory: [] }
+    const row = simulationRows({ flat: grown, one: grown, four: grown, deep: samples }, '').next().value as Row
+    return (row.data as { predictions: { predicted: number }[] }).predictions.map(({ predicted }) => predicted)
+  }
+  const [once, twice] = [said(1), said(2)]
+  expect(once).toHaveLength(12)
+  for (const [index, predicted] of twice.entries()) expect(predicted / once[index]!).toBeCloseTo(2, 9)
+})
+
 test('what 60 and 200 cost has no say in what is predicted of them', () => {
   const predictedOf = (dear: number[]): unknown => {
     const samples = [...[1, 10, 30, 60, 200].map((count) => sample(count)), hundred(0.37, 57)].map((one): Sample => !dear.includes(one.count) ? one : {

@@ -54,6 +54,16 @@ test('a side that wants fewer rounds takes part in the first ones, beside the ot
   expect(series.map(({ rounds }) => rounds)).toEqual([[[2], [4], [6]], [[3], [5]]])
 })
 
+test('primed, each side runs once unmeasured before each of its samples, but for those with fewer rounds', async () => {
+  const order: string[] = []
+  const series = await interleave([
+    { name: 'quick', round: () => Promise.resolve(order.push('quick')) },
+    { name: 'slow', rounds: 1, round: () => Promise.resolve(order.push('slow')) },
+  ], 2, { primed: true, warmUp: false })
+  expect(order).toEqual(['quick', 'quick', 'slow', 'quick', 'quick'])
+  expect(series.map(({ rounds }) => rounds)).toEqual([[[2], [5]], [[3]]])
+})
+
 test('verdicts follow their bounds, and a missing peer gives none', () => {
   const row = rowOf('r', 'a figure', 'ms', [
     { name: 'ours', rounds: [[50]] }, { name: 'peer', rounds: [[100]] }, { name: 'gone', rounds: [], missing: 'is not installed' },
