@@ -48,15 +48,19 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
   /** Why the program could not be started. */
   failed: RametError | undefined
   private heard = false
-  /** Its whole group was killed. */
-  private killed = false
+  /** Leaders of groups that were killed as a whole. */
+  private readonly killed = new Set<number>()
+  /** What was entrusted to us, as `kill` takes it; 0: nothing. */
+  private led = 0
   private result: ProcessEnd | undefined
   private gone: ((end: ProcessEnd) => void)[] = []
 
   constructor(argv: readonly string[], options: SpawnOptions) {
     this.options = options
     this.exited = this.ended.promise
-    this.over = this.exited.then(() => (this.killed ? groupGone(this.child.pid as number, KILLED_WAIT, options.clock ?? systemClock) : undefined))
+    this.over = this.exited.then(async () => {
+      await Promise.all([...this.killed].map((leader) => groupGone(leader, KILLED_WAIT, options.clock ?? systemClock)))
+    })
     const [program = '', ...args] = argv
     this.child = spawn(program, args, { stdio: 'pipe', env: options.env, detached: options.group === true })
     const { stdin, stdout, stderr } = this.child
@@ -147,22 +151,32 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
     this.child.stderr?.resume()
   }
 
+  /** Of a program that runs as we do, on this machine: what it leads in a group apart is killed with its own. */
+  entrust(who: number): void {
+    this.led = this.options.group === true && Math.abs(who) > 1 ? who : 0
+  }
+
   /** Default signal: KILL, and the pipe is closed with it. */
   kill(signal?: string): void {
     const { pid } = this.child
+    if (signal === undefined && this.led !== 0) this.send(this.led, 'SIGKILL')
     // A group may live on after its leader has ended, holding our pipes.
     if (pid !== undefined && (this.state === 'running' || (this.options.group === true && this.state === 'exited'))) {
-      try {
-        process.kill(this.options.group === true ? -pid : pid, signal ?? 'SIGKILL')
-        this.killed ||= this.options.group === true && signal === undefined
-      } catch {
-        // It has ended by itself.
-      }
+      this.send(this.options.group === true ? -pid : pid, signal ?? 'SIGKILL')
     }
     if (signal !== undefined) return
     this.close()
     // Children of it may hold stdout and stderr open; they are not waited for.
     this.child.stderr?.destroy()
+  }
+
+  private send(who: number, signal: string): void {
+    try {
+      process.kill(who, signal)
+      if (who < 0 && signal === 'SIGKILL') this.killed.add(-who)
+    } catch {
+      // It has ended by itself.
+    }
   }
 
   /** Ends it and resolves when nothing of it is left here. */

@@ -26,8 +26,9 @@ export interface RemoteProcess {
    */
   wake?(): void
   /**
-   * Where a machine of ours stands between: the process there, or with a minus the process group, that this machine ends (TERM, then
-   * KILL) should it lose us before the process behind this has ended. 0: none any more.
+   * The process, or with a minus the process group, that belongs to this one. Where a machine of ours stands between, that ends it (TERM,
+   * then KILL) should it lose us before the process behind this has ended; where both are processes of this machine, kill() ends both.
+   * 0: none any more.
    */
   entrust?(who: number): void
 }

@@ -329,6 +329,24 @@ describe('the lane', () => {
     }
   })
 
+  test('a lane that is closed leaves no command that ignores TERM, though what ends it has had no time', async () => {
+    const clock = new TestClock()
+    const connection = connectLocal()
+    const lane = new RawLane(connection, { clock })
+    const pid = new Promise<number>((resolve) => {
+      const running = lane.start({ command: 'trap "" TERM; echo $$; while :; do sleep 1; done' })
+      running.onOutput = (_, bytes) => resolve(Number(Buffer.from(bytes).toString()))
+      running.ended.catch(() => {})
+    })
+    const path = `/proc/${await pid}/exe`
+    expect(existsSync(path)).toBe(true)
+    const closed = lane.close()
+    clock.advance(10_000)
+    await closed
+    await connection.close()
+    await vi.waitFor(() => expect(existsSync(path)).toBe(false))
+  })
+
   test('a command that waits for a channel can be cancelled, and is not sent', async () => {
     const { exec, failing } = laneOver(changed((line) => line))
     const busy = Array.from({ length: 8 }, () => exec('read x', { stdin: undefined, timeout: 5000 }).catch(() => {}))
