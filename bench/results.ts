@@ -27,7 +27,9 @@ export async function versions(): Promise<Record<string, string>> {
     // The program itself would make a directory in the caller's home.
     ansible: [python, '-c', 'from ansible.release import __version__; print(__version__)'],
     'ansible-mitogen': ['dpkg-query', '-W', '-f', '${Version}', 'ansible-mitogen'],
-    ssh2: [process.execPath, '-p', 'require("ssh2/package.json").version'],
+    // npm may not have let it build its encryption, which an echo over it pays for with half as much again; CONTRIBUTING.md says how it gets it.
+    ssh2: [process.execPath, '-p', 'let own = "with"; try { require("ssh2/lib/protocol/crypto/build/Release/sshcrypto.node") } catch { own = "slower than it can be: without" }'
+      + '; `${require("ssh2/package.json").version}, ${own} its native addon`'],
     clush: ['clush', '--version'],
     'parallel-ssh': ['parallel-ssh', '--version'],
   }
