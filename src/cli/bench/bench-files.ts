@@ -43,12 +43,16 @@ export class BenchFiles {
     return path
   }
 
-  /** The path of a file with this text; one for all who need the same. */
+  /** The path of a file with this text; one for all who need the same. Throws where there is no room for it. */
   write(text: string): string {
     const known = this.#written.get(text)
     if (known !== undefined) return known
     const path = join(this.#dir, `c${this.#written.size + 1}`)
-    writeFileSync(path, text, { mode: 0o600 })
+    try {
+      writeFileSync(path, text, { mode: 0o600 })
+    } catch (error) {
+      throw new Error(`no file can be written in ${tmpdir()} (${reasonOf(error)})`, { cause: error })
+    }
     this.#written.set(text, path)
     return path
   }
@@ -63,6 +67,10 @@ export class BenchFiles {
 
 /** In place of what Node says of a folder that it could not make, which names a path that nobody knows. */
 export function noFolder(error: unknown): string {
-  const [why = ''] = (error as Error).message.split(',')
-  return `no folder can be made in ${tmpdir()} (${why})`
+  return `no folder can be made in ${tmpdir()} (${reasonOf(error)})`
+}
+
+/** 'ENOSPC: no space left on device'; behind it Node names the call and the path. */
+function reasonOf(error: unknown): string {
+  return (error as Error).message.split(',')[0] ?? ''
 }

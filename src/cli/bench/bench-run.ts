@@ -163,7 +163,7 @@ export class BenchRun {
     // Where the Node is counts for all calls of a function.
     for (const make of begin) await make()
     for (const entry of entries) {
-      if (!stop.signal.aborted && entry.leftOut === undefined && !FIRST.includes(entry.id)) await measurement.add(entry, entry.make())
+      if (!stop.signal.aborted && entry.leftOut === undefined && !FIRST.includes(entry.id)) await measurement.add(entry)
     }
   }
 

@@ -36,13 +36,14 @@ export async function count({ entries, target, clock, stop, progress }: CountOpt
     for (const { entry, kinds } of entries) {
       if (stop.aborted) break
       progress(`counting: ${entry.label}`)
-      const contender = entry.make(relay.door)
+      let contender: Contender | undefined
       try {
+        contender = entry.make(relay.door)
         await orAborted(countOne(entry, kinds, contender, relay, counting, stop), stop)
       } catch (error) {
         if (!stop.aborted) counting.problems.push(`${entry.label}: ${(error as Error).message}`)
       } finally {
-        await contender.close()
+        await contender?.close()
       }
     }
   } finally {

@@ -76,8 +76,16 @@ export class Measurement {
     }
   }
 
-  /** Opens one contender and lets it make its first calls. */
-  async add(entry: Entry, contender: Contender): Promise<void> {
+  /** Makes one contender, opens it and lets it make its first calls. */
+  async add(entry: Entry): Promise<void> {
+    let contender: Contender
+    try {
+      contender = entry.make()
+    } catch (error) {
+      // It needed a file, and there was no room for one.
+      this.leftOut.push({ id: entry.id, label: entry.label, kinds: KINDS, reason: reasonOf(error) })
+      return
+    }
     await (await this.open(entry, contender, false))()
   }
 

@@ -93,8 +93,9 @@ test('each call is counted, opening apart, and a contender that fails is named',
     close: async () => {},
   }))
   const broken = entry('broken', false, () => ({ open: () => Promise.reject(new Error('no way')), call: async () => {}, close: async () => {} }))
-  const { counted, problems, handshakes } = await count({ clock: systemClock, entries: [broken, warm, fresh], target, stop: new AbortController().signal, progress: () => {} })
-  expect(problems).toEqual(['broken: no way'])
+  const unmade = entry('unmade', true, () => { throw new Error('no room for its file') })
+  const { counted, problems, handshakes } = await count({ clock: systemClock, entries: [unmade, broken, warm, fresh], target, stop: new AbortController().signal, progress: () => {} })
+  expect(problems).toEqual(['unmade: no room for its file', 'broken: no way'])
   expect(handshakes).toHaveLength(3)
   expect(counted.get('warm')).toMatchObject({
     opening: { connections: 1, bytesOut: 1000, bytesIn: 0 }, calls: { command: { connections: 0, bytesOut: 10, bytesIn: 50, packetsOut: 1, packetsIn: 1, roundTrips: 1 } },

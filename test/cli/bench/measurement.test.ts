@@ -60,7 +60,7 @@ describe('a measurement', () => {
     const lab = new Lab()
     const [a, b] = [lab.entry('a', { fresh: true, takes: 5 }), lab.entry('b', { takes: 2 })]
     const measurement = lab.measurement([a.entry, b.entry])
-    for (const { entry, contender } of [a, b]) await measurement.add(entry, contender)
+    for (const { entry } of [a, b]) await measurement.add(entry)
     lab.calls.length = 0
     expect(measurement.plan(10_000)).toBe(4 * 2 * (5 + 2))
     await measurement.run()
@@ -79,7 +79,7 @@ describe('a measurement', () => {
     const lab = new Lab()
     const [slow, fast] = [lab.entry('slow', { takes: 100 }), lab.entry('fast', { takes: 1 })]
     const measurement = lab.measurement([slow.entry, fast.entry], { calls: 10, rounds: 5 })
-    for (const { entry, contender } of [slow, fast]) await measurement.add(entry, contender)
+    for (const { entry } of [slow, fast]) await measurement.add(entry)
     measurement.plan(620)
     await measurement.run()
     expect(measurement.rows.map(({ id, planned, times }) => [id, planned, times.length])).toEqual([['slow', 3, 3], ['slow', 3, 3], ['fast', 10, 10], ['fast', 10, 10]])
@@ -94,7 +94,7 @@ describe('a measurement', () => {
       lab.entry('well'),
     ]
     const measurement = lab.measurement([...entries.map(({ entry }) => entry), { ...lab.entry('absent').entry, leftOut: 'there is no client' }])
-    for (const { entry, contender } of entries) await measurement.add(entry, contender)
+    for (const { entry } of entries) await measurement.add(entry)
     expect(measurement.leftOut).toEqual([
       { id: 'absent', label: 'ABSENT', kinds: ['command', 'function'], reason: 'there is no client' },
       { id: 'closed', label: 'CLOSED', kinds: ['command', 'function'], reason: 'no master / for you' },
@@ -104,11 +104,21 @@ describe('a measurement', () => {
     expect(measurement.able.map(({ entry, kinds }) => [entry.id, [...kinds.keys()]])).toEqual([['half', ['command']], ['well', ['command', 'function']]])
   })
 
+  test('names a contender that can not even be made, and goes on with the others', async () => {
+    const lab = new Lab()
+    const made = lab.entry('made').entry
+    const entries = [{ ...lab.entry('unmade').entry, make: () => { throw new Error('no room for its file') } }, made]
+    const measurement = lab.measurement(entries)
+    for (const entry of entries) await measurement.add(entry)
+    expect(measurement.leftOut).toEqual([{ id: 'unmade', label: 'UNMADE', kinds: ['command', 'function'], reason: 'no room for its file' }])
+    expect(measurement.able.map(({ entry }) => entry.id)).toEqual(['made'])
+  })
+
   test('makes a second first call where what the first one brought along may matter', async () => {
     const lab = new Lab()
     const entries = [lab.entry('warm', { takes: 20 }), lab.entry('slow', { takes: 2000 }), lab.entry('fresh', { takes: 20, fresh: true })]
     const measurement = lab.measurement(entries.map(({ entry }) => entry))
-    for (const { entry, contender } of entries) await measurement.add(entry, contender)
+    for (const { entry } of entries) await measurement.add(entry)
     expect(lab.calls).toEqual(['warm command', 'warm command', 'warm function', 'warm function', 'slow command', 'slow function', 'fresh command', 'fresh function'])
     expect(measurement.alone).toEqual([{ each: 20, fresh: false }, { each: 20, fresh: false }, { each: 2000, fresh: false }, { each: 2000, fresh: false }, { each: 20, fresh: true }, { each: 20, fresh: true }])
     expect(measurement.alone.reduce((sum, call) => sum + timeToCount(call), 0)).toBeGreaterThan(3 * 2 * (20 + 2000) + 2 * 2 * 20)
@@ -122,9 +132,9 @@ describe('a measurement', () => {
 
   test('gives up on a contender that fails again and again, and says why', async () => {
     const lab = new Lab()
-    const { entry, contender } = lab.entry('a', { fails: (kind, call) => (kind === 'command' && call > 5 ? `failure ${call}` : undefined) })
+    const { entry } = lab.entry('a', { fails: (kind, call) => (kind === 'command' && call > 5 ? `failure ${call}` : undefined) })
     const measurement = lab.measurement([entry], { calls: 20, rounds: 2 })
-    await measurement.add(entry, contender)
+    await measurement.add(entry)
     measurement.plan(10_000)
     await measurement.run()
     const [command, fn] = measurement.rows
@@ -136,9 +146,9 @@ describe('a measurement', () => {
     const lab = new Lab()
     for (const [most, expected] of [[undefined, 6], [2, 2]] as const) {
       lab.mostAtOnce = 0
-      const { entry, contender } = lab.entry('a', most === undefined ? {} : { most })
+      const { entry } = lab.entry('a', most === undefined ? {} : { most })
       const measurement = lab.measurement([entry], { calls: 12, rounds: 2, concurrency: 6 })
-      await measurement.add(entry, contender)
+      await measurement.add(entry)
       measurement.plan(10_000)
       await measurement.run()
       expect(lab.mostAtOnce).toBe(expected)
@@ -148,9 +158,9 @@ describe('a measurement', () => {
 
   test('ends in the middle of a call that hangs, keeps what there is, and closes everybody', async () => {
     const lab = new Lab()
-    const { entry, contender } = lab.entry('a', { hangsAfter: 6 })
+    const { entry } = lab.entry('a', { hangsAfter: 6 })
     const measurement = lab.measurement([entry], { calls: 10, rounds: 1 })
-    await measurement.add(entry, contender)
+    await measurement.add(entry)
     measurement.plan(10_000)
     const running = measurement.run()
     for (let turn = 0; turn < 10; turn++) await settle()
@@ -165,7 +175,7 @@ describe('a measurement', () => {
     const lab = new Lab()
     const { entry, contender } = lab.entry('a')
     const measurement = lab.measurement([entry])
-    await measurement.add(entry, { ...contender, close: () => new Promise(() => {}) })
+    await measurement.add({ ...entry, make: () => ({ ...contender, close: () => new Promise(() => {}) }) })
     const closing = measurement.close()
     lab.clock.move(5000)
     await closing
