@@ -51,7 +51,7 @@ export class BenchFiles {
     try {
       writeFileSync(path, text, { mode: 0o600 })
     } catch (error) {
-      throw new Error(`no file can be written in ${tmpdir()} (${reasonOf(error)})`, { cause: error })
+      throw new Error(noFile(error), { cause: error })
     }
     this.#written.set(text, path)
     return path
@@ -68,6 +68,11 @@ export class BenchFiles {
 /** In place of what Node says of a folder that it could not make, which names a path that nobody knows. */
 export function noFolder(error: unknown): string {
   return `no folder can be made in ${tmpdir()} (${reasonOf(error)})`
+}
+
+/** The same of a file. */
+export function noFile(error: unknown): string {
+  return `no file can be written in ${tmpdir()} (${reasonOf(error)})`
 }
 
 /** 'ENOSPC: no space left on device'; behind it Node names the call and the path. */

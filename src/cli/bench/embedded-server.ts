@@ -32,8 +32,6 @@ process.on('disconnect', () => {
     process.exit(0)
   }, children.size > 0 ? 1000 : 0)
 })
-// ^C in the terminal reaches the whole group: the parent decides when the server ends.
-process.on('SIGINT', () => {})
 
 async function listen(message: ToServer & { kind: 'listen' }): Promise<void> {
   folder = message.folder

@@ -4,7 +4,7 @@ import os from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { usageError } from '../usage-error.ts'
-import { noFolder } from './bench-files.ts'
+import { noFile, noFolder } from './bench-files.ts'
 
 /** What the server has seen since it started. Bytes: both ways, TCP payload. */
 export interface Counts {
@@ -39,7 +39,8 @@ export async function startEmbedded(count: number, program: URL): Promise<Embedd
   const folder = await mkdtemp(join(os.tmpdir(), 'ramet-start-')).catch((error: unknown) => {
     throw usageError(`a server of its own needs a folder for its keys, and ${noFolder(error)}`, 'set TMPDIR to one that can be written to', error)
   })
-  const child = fork(fileURLToPath(program), [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  // A session of its own: no signal to all of us ends it. When we are gone it removes the folder, also where we had no time for that.
+  const child = fork(fileURLToPath(program), [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], detached: true })
   // What can't be sent is told by the end of the one who would read it: ^C may be its end before it is our own.
   child.on('error', () => {})
   const exited = new Promise<void>((resolve) => {
@@ -64,8 +65,10 @@ export async function startEmbedded(count: number, program: URL): Promise<Embedd
     const { targets, privateKey } = await ask({ kind: 'listen', count, folder }, 'listening')
     const identityFile = join(folder, 'id_ed25519')
     const knownHosts = join(folder, 'known_hosts')
-    await writeFile(identityFile, privateKey, { mode: 0o600 })
-    await writeFile(knownHosts, targets.map(({ port, hostKey }) => `[127.0.0.1]:${port} ${hostKey}\n`).join(''))
+    const known = targets.map(({ port, hostKey }) => `[127.0.0.1]:${port} ${hostKey}\n`).join('')
+    await Promise.all([writeFile(identityFile, privateKey, { mode: 0o600 }), writeFile(knownHosts, known)]).catch((error: unknown) => {
+      throw usageError(`a server of its own needs files for its keys, and ${noFile(error)}`, 'set TMPDIR to a folder with room', error)
+    })
     return { targets, pid: child.pid ?? 0, privateKey, identityFile, knownHosts, counts: async () => (await ask({ kind: 'count' }, 'counts')).counts, close }
   } catch (error) {
     await close()

@@ -2,10 +2,13 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { startEmbedded } from '../../../src/cli/bench/embedded.ts'
 
-const place = mkdtempSync(join(tmpdir(), 'ramet-test-'))
+let place: string
+beforeEach(() => {
+  place = mkdtempSync(join(tmpdir(), 'ramet-test-'))
+})
 afterEach(() => {
   vi.unstubAllEnvs()
   rmSync(place, { recursive: true, force: true })
@@ -26,4 +29,19 @@ test('a server that hears nothing any more and then ends is named, and its folde
   await expect(server.counts()).rejects.toThrow('the embedded SSH server ended by itself')
   await server.close()
   expect(readdirSync(place).sort()).toEqual(['deaf', 'deaf.cjs'])
+})
+
+test('where there is no room for its keys that is said, with what helps, and its folder is removed', async () => {
+  const program = join(place, 'hasty.cjs')
+  // The folder that it was told of is gone when its keys are to be kept there.
+  writeFileSync(program, `process.once('message', ({ folder }) => {
+    require('node:fs').rmSync(folder, { recursive: true })
+    process.send({ kind: 'listening', targets: [], privateKey: '' })
+    process.once('disconnect', () => {})
+  })`)
+  vi.stubEnv('TMPDIR', place)
+  await expect(startEmbedded(1, pathToFileURL(program))).rejects.toMatchObject({
+    code: 'usage', message: `a server of its own needs files for its keys, and no file can be written in ${place} (ENOENT: no such file or directory)`, hint: 'set TMPDIR to a folder with room',
+  })
+  expect(readdirSync(place).filter((name) => name.startsWith('ramet-start-'))).toEqual([])
 })
