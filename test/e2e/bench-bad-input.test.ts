@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -29,6 +30,17 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
     expect(stdout).toMatch(/^ramet, warm +[\d.]+ (us|ms|s)/m)
     expect(stderr).toMatch(/^ramet: .*can't write \/dev\/full: ENOSPC/m)
     expect(stderr).not.toMatch(/internal-error|^ +at /m)
+  }, 60_000)
+
+  test.skipIf(!existsSync('/usr/bin/prlimit'))('a picture that ends in the middle for want of room is not left there', async () => {
+    const picture = join(lab.place, 'half.svg')
+    const { child, ended } = lab.run([...lab.to(), '--calls', '1', '--max-time', '4', '--svg', picture], { PATH: '/nowhere' })
+    execFileSync('/usr/bin/prlimit', ['--pid', String(child.pid), '--fsize=1000'])
+    const { code, stdout, stderr } = await ended
+    expect(code, stderr).toBe(1)
+    expect(stdout).toMatch(/^ramet, warm +[\d.]+ (us|ms|s)/m)
+    expect(stderr).toMatch(/^ramet: .*can't write \S+\/half\.svg: EFBIG/m)
+    expect(existsSync(picture)).toBe(false)
   }, 60_000)
 
   test('^C shows what was measured by then, ends with 130, and leaves no process, session or file', async () => {
@@ -80,6 +92,19 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
     expect([ending, notes]).toEqual(['interrupted', []])
     expect(results.map(({ calls }) => calls)).toEqual(Array.from({ length: 14 }, () => 2))
   }, 60_000)
+
+  test('two signals to all of it at once, which is how a terminal closes, leave no server of its own and no key', async () => {
+    const { child, ended, says } = lab.run(['--calls', '500'])
+    await says('Nothing is installed there')
+    const [server] = childrenOf(child.pid!).filter((line) => line.includes('embedded-server')).map((line) => Number.parseInt(line))
+    expect(readdirSync(lab.temporary).some((name) => name.startsWith('ramet-start-'))).toBe(true)
+    // Two that are alike may arrive as one.
+    process.kill(-child.pid!, 'SIGHUP')
+    process.kill(-child.pid!, 'SIGTERM')
+    await ended
+    await expect.poll(() => alive(server!), { timeout: 10_000 }).toBe(false)
+    await expect.poll(() => readdirSync(lab.temporary), { timeout: 10_000 }).toEqual([])
+  }, 30_000)
 
   test('^C while the first login hangs says that nothing was measured, and leaves nothing', async () => {
     await using hanging = await startSshd({ bashrc: 'while :; do sleep 0.1; kill -0 $PPID || exit; done\n' })

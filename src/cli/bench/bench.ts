@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { constants, existsSync, statSync } from 'node:fs'
-import { access, writeFile } from 'node:fs/promises'
+import { access, rm, writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { isLive } from '../desk.ts'
 import type { Desk, StopSignal } from '../desk.ts'
@@ -75,7 +75,10 @@ export async function bench(desk: Desk, given: Flags): Promise<number> {
     if (report === undefined) return 128 + SIGNAL_NUMBERS[signal ?? 'SIGINT']
     show(desk, given, report)
     if (picture !== undefined && report.rows.some(({ times }) => times.length > 0)) {
-      await writeFile(picture, svg(report, figuresOf(report))).catch((error: unknown) => {
+      const isNew = !existsSync(picture)
+      await writeFile(picture, svg(report, figuresOf(report))).catch(async (error: unknown) => {
+        // Half a picture is none.
+        if (isNew) await rm(picture, { force: true }).catch(() => {})
         throw cannotWrite(given.svg!, error)
       })
       desk.stderr.write(`wrote ${given.svg}\n`)
