@@ -121,7 +121,7 @@ function lost({ path }: Context): RametError {
  * What a hop's failure is to a target behind it. Its work may have been on its way already: only what it failed with itself says
  * whether it was; where it was never begun, that is the hop's failure too.
  */
-function behind(target: string, hop: string, error: RametError, own: unknown): RametError {
+export function behind(target: string, hop: string, error: RametError, own: unknown): RametError {
   const { code, stage, path, hint, cause, message } = error
   const where = stage === undefined ? '' : ` at stage ${stage}`
   const text = `${target}: its hop ${hop} failed${where}: ${message.replace(`${path.join(' > ')}: `, '')}`

@@ -138,7 +138,7 @@ export class Ssh2Client {
       this.#client.forwardOut('127.0.0.1', 0, host, port, (error, channel) => {
         signal.removeEventListener('abort', lost)
         this.#client.off('close', lost)
-        if (error) reject(error)
+        if (error) reject(new Error(`no connection through the hop to ${host} port ${port}: ${error.message}`, { cause: error }))
         else resolve(channel)
       })
     })

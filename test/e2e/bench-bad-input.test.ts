@@ -150,6 +150,36 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
     expect(stderr).toMatch(/^hint: /m)
   })
 
+  test('a hop that can not be reached is an error that names it, the target and the stage', async () => {
+    const hop = `${lab.server.user}@127.0.0.1:${await freePort()}`
+    const { code, stdout, stderr } = await lab.run([...lab.to(), '--via', hop]).ended
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr).toMatch(new RegExp(`^ramet: connect-refused at stage tcp: ${lab.server.user}@127\\.0\\.0\\.1:${lab.server.port}: its hop ${hop} failed at stage tcp: nothing listens at `, 'm'))
+    expect(stderr).toMatch(/^hint: /m)
+  })
+
+  test('a hop that forwards no TCP costs those that need it, by name, and ramet nothing', async () => {
+    await using hop = await startSshd({ config: ['AllowTcpForwarding no', `AuthorizedKeysFile ${join(lab.server.dir, 'authorized_keys')}`] })
+    const known = join(lab.place, 'known-to-hop')
+    writeFileSync(known, [lab.server, hop].map(({ knownHosts }) => readFileSync(knownHosts, 'utf8')).join(''))
+    const { code, stdout, stderr } = await lab.run([...lab.to({ ...lab.server, knownHosts: known }), '--via', `${hop.user}@${hop.host}:${hop.port}`, '--calls', '1', '--max-time', '12', '--format', 'json']).ended
+    expect(code, stderr).toBe(0)
+    const { results, left_out: leftOut } = valueOf(stdout)
+    expect([...new Set(results.map(({ contender }) => contender))]).toEqual(['ramet-raw', 'ramet-cold', 'ramet-warm'])
+    expect(leftOut.map(({ contender, kinds }) => [contender, kinds])).toEqual(['ssh', 'ssh-pinned', 'ssh-master', 'ssh2'].map((id) => [id, ['command', 'function']]))
+    for (const { reason } of leftOut.slice(0, 3)) expect(reason).toMatch(/stdio forwarding failed/)
+    expect(leftOut[3]!.reason).toMatch(new RegExp(`^no connection through the hop to 127\\.0\\.0\\.1 port ${lab.server.port}: .*open failed`))
+  }, 60_000)
+
+  test('a login that refuses every command: all are named with what it said, and no time is foretold for nothing', async () => {
+    await using refusing = await startSshd({ bashrc: 'echo "This account is currently not available."\nexit 1\n' })
+    const { code, stdout, stderr } = await lab.run(lab.to(refusing)).ended
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^Nothing was measured\.$/m)
+    expect(stdout.match(/^Left out: /gm)).toHaveLength(7)
+    expect(stderr).not.toContain('This takes about')
+  }, 30_000)
+
   test('a server that allows one session per connection has no ControlMaster for calls, and that is named', async () => {
     await using narrow = await startSshd({ config: ['MaxSessions 1'] })
     const { code, stdout, stderr } = await lab.run([...lab.to(narrow), '--calls', '2', '--format', 'json']).ended

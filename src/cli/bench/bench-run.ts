@@ -129,7 +129,7 @@ export class BenchRun {
     try {
       await this.#add(measurement, entries)
       measurement.rows.sort((a, b) => place(a.id) - place(b.id))
-      if (!stop.signal.aborted) {
+      if (!stop.signal.aborted && measurement.rows.length > 0) {
         const left = this.#maxTime - (clock.now() - from)
         const needed = 'none' in direct ? 0 : measurement.alone.reduce((sum, call) => sum + timeToCount(call), 0)
         // A little is kept for what takes longer than it did at first.

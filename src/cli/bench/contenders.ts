@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { systemClock } from '../../base/clock.ts'
 import { resolveSshConfig } from '../../connect/ssh-config.ts'
@@ -10,9 +11,11 @@ import type { Connecting } from '../../controller/api.ts'
 import { Controller } from '../../controller/index.ts'
 import type { reach } from '../../controller/reach.ts'
 import { loginBySsh2 } from '../../controller/reach-ssh2.ts'
+import { isRametError } from '../../router/errors.ts'
 import { connectOptions } from '../connect-flags.ts'
+import { behind } from '../hops.ts'
 import type { Flags } from '../options.ts'
-import type { Step } from '../ways.ts'
+import type { Place, Step } from '../ways.ts'
 import type { Door, Entry } from './contender.ts'
 import { ColdRamet, WarmRamet } from './ramet-contenders.ts'
 import type { OpenRamet } from './ramet-contenders.ts'
@@ -116,13 +119,22 @@ function pinnedLines(ssh: SshProgram | undefined, config: SshConfig | undefined)
 function opener({ place, flags, password, prompts, logger }: Situation, door: Door | undefined): OpenRamet {
   return (runtime, signal) => {
     const controller = new Controller({ logger, ...(prompts === undefined ? {} : { prompt: prompts() }) }, systemClock, door === undefined ? undefined : reachThrough(door))
-    let via: Connecting | undefined
+    const way: Connecting[] = []
     place.steps.forEach((step, index) => {
       const isHop = index < place.steps.length - 1
-      via = controller.connect(step.target, { ...connectOptions(flags, { step, via, isHop, runtime, password }), signal })
+      way.push(controller.connect(step.target, { ...connectOptions(flags, { step, via: way.at(-1), isHop, runtime, password }), signal }))
     })
-    return { context: via!, close: () => controller.close() }
+    return { context: way.at(-1)!, reason: (error) => hopFailure(place, way, error), close: () => controller.close() }
   }
+}
+
+async function hopFailure({ steps }: Place, way: readonly Connecting[], error: unknown): Promise<unknown> {
+  for (const [index, { name }] of steps.slice(0, -1).entries()) {
+    // A hop's failure, and what follows from it, arrive together and in any order.
+    const why = await Promise.race([way[index]!.then(() => undefined, (reason: unknown) => reason), setImmediate()])
+    if (isRametError(why)) return behind(steps.at(-1)!.name, name, why, error)
+  }
+  return error
 }
 
 /** As ramet reaches an SSH server, with its TCP connection led elsewhere: names, keys and host keys stay the target's. */

@@ -6,6 +6,8 @@ import type { Work } from './work.ts'
 /** A tree of contexts with the target in it, connecting. */
 export interface OpenTarget {
   context: Connecting
+  /** Why it did not come up, having failed with this: because a hop did not, where that is so. */
+  reason(error: unknown): Promise<unknown>
   close(): Promise<void>
 }
 
@@ -26,7 +28,11 @@ export class WarmRamet implements Contender {
 
   async open(signal: AbortSignal): Promise<void> {
     this.#target = this.#open(this.#runtime, signal)
-    await this.#target.context
+    try {
+      await this.#target.context
+    } catch (error) {
+      throw await this.#target.reason(error)
+    }
   }
 
   /** Milliseconds of one round trip, and what starts a Node there. */
