@@ -25,6 +25,10 @@ import { quoted, Work } from './work.ts'
 const CALLS = 50
 const MAX_TIME = 60
 
+/** Part of the whole time that one contender may take to open, or for a first call, and the least of it, milliseconds. */
+const PATIENCE = 1 / 8
+const LEAST_PATIENCE = 5000
+
 /** Part of the time, behind the first calls, that is kept for counting. */
 const COUNTING = 0.3
 
@@ -123,7 +127,7 @@ export class BenchRun {
     const { clock, stop, progress, notLocal } = this.#options
     const { calls, rounds, concurrency } = this.#report
     this.#report.versions.ssh = ssh?.version
-    const measurement = new Measurement({ entries, calls, rounds, concurrency, clock, readCpu: () => readCpu(notLocal), stop: stop.signal, progress })
+    const measurement = new Measurement({ entries, calls, rounds, concurrency, clock, readCpu: () => readCpu(notLocal), stop: stop.signal, patience: Math.max(LEAST_PATIENCE, this.#maxTime * PATIENCE), progress })
     const place = (id: string): number => entries.findIndex((entry) => entry.id === id)
     this.#sayPlan(entries)
     try {

@@ -35,6 +35,8 @@ export interface Entry {
   readonly most?: { readonly count: number; readonly why: string } | undefined
   /** Each call leaves a process behind that only init waits for: what that spent nobody can read. */
   readonly orphans?: boolean
+  /** It may have to ask a person: how long it takes to begin says nothing. */
+  readonly asks?: boolean
   /** Why it takes no part. */
   readonly leftOut?: string | undefined
   make(door?: Door): Contender

@@ -87,7 +87,8 @@ async function sshConfigOf({ target }: Step, flags: Flags): Promise<SshConfig | 
 
 /** Everybody that could take part, in the order in which they are shown. */
 export async function allContenders(situation: Situation, ssh: SshProgram | undefined, direct: Direct): Promise<Entry[]> {
-  const { work, files, children, place, flags } = situation
+  const { work, files, children, place, flags, prompts } = situation
+  const asks = prompts !== undefined
   const config = 'config' in direct ? direct.config : undefined
   const way = sshWay(place, flags)
   const noSsh = ssh === undefined ? 'there is no ssh client on this machine' : 'none' in way ? way.none : files.none
@@ -101,9 +102,9 @@ export async function allContenders(situation: Situation, ssh: SshProgram | unde
     { id: 'ssh', label: 'ssh', what: 'a new ssh for each call, as it is configured', fresh: true, most: LOGINS, orphans, leftOut: noSsh, make: (door) => new FreshSsh(options(door)) },
     { id: 'ssh-pinned', label: 'ssh, pinned', what: "the same with ramet's key exchange and cipher, which cost less", fresh: true, most: LOGINS, orphans, leftOut: noSsh, make: (door) => new FreshSsh(options(door, pinned)) },
     { id: 'ssh-master', label: 'ssh, ControlMaster', what: 'a new ssh for each call over one open connection', fresh: false, most: SESSIONS, leftOut: noSsh, make: (door) => new MasterSsh(options(door), files) },
-    { id: 'ssh2', label: 'ssh2', what: 'the ssh2 library, one channel for each call on one open connection', fresh: false, most: SESSIONS, leftOut: 'none' in byTcp ? byTcp.none : undefined, make: (door) => plainSsh2(situation, 'none' in byTcp ? [] : byTcp, door) },
+    { id: 'ssh2', label: 'ssh2', what: 'the ssh2 library, one channel for each call on one open connection', fresh: false, most: SESSIONS, asks, leftOut: 'none' in byTcp ? byTcp.none : undefined, make: (door) => plainSsh2(situation, 'none' in byTcp ? [] : byTcp, door) },
     { id: 'ramet-raw', label: 'ramet, raw', what: 'ramet without a Node on the target, on an open connection', fresh: false, most: SESSIONS, make: (door) => new WarmRamet(ramet(door), 'raw', work) },
-    { id: 'ramet-cold', label: 'ramet, cold', what: 'ramet with a new connection and a new program there for each call', fresh: true, most: LOGINS, make: (door) => new ColdRamet(ramet(door), work) },
+    { id: 'ramet-cold', label: 'ramet, cold', what: 'ramet with a new connection and a new program there for each call', fresh: true, most: LOGINS, asks, make: (door) => new ColdRamet(ramet(door), work) },
     { id: 'ramet-warm', label: 'ramet, warm', what: 'ramet on an open connection', fresh: false, make: (door) => new WarmRamet(ramet(door), 'node', work) },
   ]
 }

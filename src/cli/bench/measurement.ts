@@ -2,6 +2,7 @@ import { type Clock, stayAlive } from '../../base/clock.ts'
 import { orAborted } from '../../base/or-aborted.ts'
 import { withinTime } from '../../base/within-time.ts'
 import { isRametError } from '../../router/errors.ts'
+import { duration } from '../format/duration.ts'
 import { KINDS } from './contender.ts'
 import type { Contender, Entry, Kind, LeftOut, Row } from './contender.ts'
 import type { Able } from './count.ts'
@@ -27,6 +28,8 @@ export interface MeasurementOptions {
   readCpu(): CpuReading
   /** Ends the run; what is under way then does not count. */
   stop: AbortSignal
+  /** Milliseconds for those that are added, to open and for a first call: one that hangs is left out, and has not the time of all. */
+  patience: number
   /** Hears what is being done. */
   progress(text: string): void
 }
@@ -36,7 +39,12 @@ interface Running {
   contender: Contender
   /** With what one call takes when it is alone, milliseconds. */
   kinds: Map<Kind, number>
+  /** Of opening, and of first calls; undefined: as long as there is time. */
+  patience: number | undefined
 }
+
+/** It has not answered in time, and would not the next time. */
+class Hangs extends Error {}
 
 /**
  * The timed part: every contender makes one call of each kind that is not counted and shows how long one takes; then they take turns,
@@ -57,13 +65,13 @@ export class Measurement {
   }
 
   /** Opens one contender; what comes back lets it make its first calls. `needed`: rejects with what it failed with. */
-  async open(entry: Entry, contender: Contender, needed: boolean, opened?: () => Promise<void>): Promise<() => Promise<void>> {
+  async open(entry: Entry, contender: Contender, needed: boolean, opened?: () => Promise<void>, patience?: number): Promise<() => Promise<void>> {
     const { stop, progress } = this.#options
-    const running: Running = { entry, contender, kinds: new Map() }
+    const running: Running = { entry, contender, kinds: new Map(), patience }
     this.#running.push(running)
     progress(`${entry.label}: connecting`)
     try {
-      await orAborted(contender.open(stop), stop)
+      await this.#inTime(patience, (signal) => contender.open(signal))
       await opened?.()
     } catch (error) {
       if (!stop.aborted && needed) throw error
@@ -72,7 +80,7 @@ export class Measurement {
     }
     this.state = 'open'
     return async () => {
-      for (const kind of KINDS) await this.#first(running, kind)
+      for (const kind of KINDS) if (!(await this.#first(running, kind))) return
     }
   }
 
@@ -86,7 +94,7 @@ export class Measurement {
       this.leftOut.push({ id: entry.id, label: entry.label, kinds: KINDS, reason: reasonOf(error) })
       return
     }
-    await (await this.open(entry, contender, false))()
+    await (await this.open(entry, contender, false, undefined, entry.asks === true ? undefined : this.#options.patience))()
   }
 
   /** Who takes part, with what. */
@@ -132,28 +140,45 @@ export class Measurement {
     over()
   }
 
-  /** A call that warms up, and tells how long one takes. */
-  async #first(running: Running, kind: Kind): Promise<void> {
+  async #inTime<T>(patience: number | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { clock, stop } = this.#options
-    const { entry, contender } = running
-    if (stop.aborted) return
+    const enough = new AbortController()
+    const stopped = (): void => enough.abort(stop.reason)
+    if (stop.aborted) stopped()
+    else stop.addEventListener('abort', stopped, { once: true })
+    const cancel = patience === undefined ? () => {} : clock.after(patience, () => enough.abort(new Hangs(`no answer within ${duration(patience)}`)))
+    try {
+      return await orAborted(work(enough.signal), enough.signal)
+    } finally {
+      cancel()
+      stop.removeEventListener('abort', stopped)
+    }
+  }
+
+  /** A call that warms up, and tells how long one takes. False: there is no use in another one. */
+  async #first(running: Running, kind: Kind): Promise<boolean> {
+    const { clock, stop } = this.#options
+    const { entry, contender, patience } = running
+    if (stop.aborted) return false
     let each = 0
     try {
       // The first one brings code along, or fills a cache: what stays open is estimated by the second.
       for (let turn = 0; turn < (entry.fresh || each > LONG ? 1 : 2); turn++) {
         const from = clock.now()
-        const end = await orAborted(contender.call(kind, stop), stop)
+        const end = await this.#inTime(patience, (signal) => contender.call(kind, signal))
         await end?.()
         each = clock.now() - from
       }
     } catch (error) {
-      if (!stop.aborted) this.#leaveOut(entry, kind, reasonOf(error))
-      return
+      const hangs = error instanceof Hangs
+      if (!stop.aborted) for (const one of hangs ? KINDS.slice(KINDS.indexOf(kind)) : [kind]) this.#leaveOut(entry, one, reasonOf(error))
+      return !hangs
     }
     running.kinds.set(kind, each)
     const row: Row = { id: entry.id, label: entry.label, kind, planned: 0, times: [], busy: 0, cpuOwn: 0, cpuChildren: undefined, failed: 0, failure: undefined, ...(entry.orphans === true ? { orphans: true } : {}) }
     this.#estimates.set(row, each)
     this.rows.push(row)
+    return true
   }
 
   #atOnce(entry: Entry | undefined): number {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Contender, Entry, Kind } from '../../../src/cli/bench/contender.ts'
 import { Measurement } from '../../../src/cli/bench/measurement.ts'
 import { timeToCount } from '../../../src/cli/bench/counting-relay.ts'
+import { deferred } from '../../../src/base/deferred.ts'
 import { HandClock, settle } from '../fake-desk.ts'
 
 interface FakeOptions {
@@ -50,7 +51,7 @@ class Lab {
   measurement(entries: readonly Entry[], options: { calls?: number; rounds?: number; concurrency?: number } = {}): Measurement {
     return new Measurement({
       entries, calls: options.calls ?? 4, rounds: options.rounds ?? 2, concurrency: options.concurrency ?? 1, clock: this.clock,
-      readCpu: () => ({ own: this.cpu, children: undefined }), stop: this.stop.signal, progress: () => {},
+      readCpu: () => ({ own: this.cpu, children: undefined }), stop: this.stop.signal, patience: 5000, progress: () => {},
     })
   }
 }
@@ -112,6 +113,37 @@ describe('a measurement', () => {
     for (const entry of entries) await measurement.add(entry)
     expect(measurement.leftOut).toEqual([{ id: 'unmade', label: 'UNMADE', kinds: ['command', 'function'], reason: 'no room for its file' }])
     expect(measurement.able.map(({ entry }) => entry.id)).toEqual(['made'])
+  })
+
+  test('leaves out one that hangs when it opens or at a first call, so that it has not the time of all', async () => {
+    const lab = new Lab()
+    const entries = [lab.entry('shut', { opens: () => new Promise(() => {}) }), lab.entry('mute', { hangsAfter: 0 }), lab.entry('half', { hangsAfter: 2 }), lab.entry('well')]
+    const measurement = lab.measurement(entries.map(({ entry }) => entry))
+    for (const { entry } of entries) {
+      const adding = measurement.add(entry)
+      for (let turn = 0; turn < 10; turn++) await settle()
+      if (entry.id !== 'well') lab.clock.move(5000)
+      await adding
+    }
+    expect(measurement.leftOut.map(({ id, kinds, reason }) => [id, kinds.join(), reason])).toEqual([
+      ['shut', 'command,function', 'no answer within 5.00 s'], ['mute', 'command,function', 'no answer within 5.00 s'], ['half', 'function', 'no answer within 5.00 s'],
+    ])
+    expect(lab.calls.filter((call) => call.startsWith('mute'))).toEqual(['mute command'])
+    expect(measurement.able.map(({ entry, kinds }) => [entry.id, kinds.size])).toEqual([['half', 1], ['well', 2]])
+    expect(lab.clock.waiting).toBe(0)
+  })
+
+  test('waits for a person who has to be asked', async () => {
+    const lab = new Lab()
+    const asked = deferred<void>()
+    const { entry } = lab.entry('asking', { opens: () => asked.promise })
+    const measurement = lab.measurement([entry])
+    const adding = measurement.add({ ...entry, asks: true })
+    await settle()
+    lab.clock.move(50_000)
+    asked.resolve()
+    await adding
+    expect([measurement.leftOut, measurement.able.length]).toEqual([[], 1])
   })
 
   test('makes a second first call where what the first one brought along may matter', async () => {
