@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
@@ -13,9 +14,11 @@ const SIGNALS: readonly StopSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 /** The desk of this process. What is heavy is loaded by the command that needs it. */
 export function realDesk(): Desk {
-  const stderr = new StreamSink(process.stderr)
+  const stdout = new StreamSink(process.stdout)
+  // Two ways into one terminal would mix what each has not got rid of yet.
+  const stderr = oneTerminal() ? stdout : new StreamSink(process.stderr)
   return {
-    stdout: new StreamSink(process.stdout),
+    stdout,
     stderr,
     clock: systemClock,
     env: process.env,
@@ -29,9 +32,16 @@ export function realDesk(): Desk {
     },
     readStdin,
     onSignal(listener) {
-      for (const signal of SIGNALS) process.on(signal, listener)
+      let before = 0
+      const heard = (name: StopSignal): void => {
+        before += 1
+        // The second one leaves at once, whoever still has to read.
+        if (before > 1) for (const sink of [stdout, stderr]) sink.hurry()
+        listener(name)
+      }
+      for (const signal of SIGNALS) process.on(signal, heard)
       return () => {
-        for (const signal of SIGNALS) process.off(signal, listener)
+        for (const signal of SIGNALS) process.off(signal, heard)
       }
     },
     askHidden: stderr.isTTY ? askHidden : undefined,
@@ -49,6 +59,11 @@ export function realDesk(): Desk {
       }
     },
   }
+}
+
+/** stdout and stderr are the same terminal. */
+function oneTerminal(): boolean {
+  return process.stdout.isTTY && process.stderr.isTTY && fstatSync(1).rdev === fstatSync(2).rdev
 }
 
 async function readStdin(): Promise<Buffer> {

@@ -1,6 +1,13 @@
+import { systemClock } from '../base/clock.ts'
+
+/** Milliseconds that whoever wants to leave at once gives a reader to take what was written. */
+const LEAVING = 500
+
 /** Where output goes. */
 export interface Sink {
   readonly isTTY: boolean
+  /** Not all that was written has been taken. */
+  readonly behind: boolean
   /** Why nothing can be written any more, unless it is that the reader has gone: a full disk. */
   readonly failure?: Error | undefined
   /** Width of the terminal; 80 where there is none. */
@@ -14,7 +21,7 @@ export interface Sink {
 
 /** A sink on one of the process's own streams. */
 export class StreamSink implements Sink {
-  state: 'open' | 'broken' = 'open'
+  state: 'open' | 'left' | 'broken' = 'open'
   failure: Error | undefined
   readonly #stream: NodeJS.WriteStream
   readonly #listeners: (() => void)[] = []
@@ -23,6 +30,8 @@ export class StreamSink implements Sink {
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream
+    // Node lets a terminal block it: one that takes nothing (^S, a window that hangs) would stop every connection with us.
+    if (stream.isTTY) (stream as unknown as { _handle?: { setBlocking?(blocking: boolean): void } })._handle?.setBlocking?.(false)
     // EPIPE when the reader has gone; EIO when the terminal has: in both cases nobody reads on, or misses anything.
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE' && error.code !== 'EIO') this.failure ??= error
@@ -39,6 +48,10 @@ export class StreamSink implements Sink {
     return this.#stream.columns || 80
   }
 
+  get behind(): boolean {
+    return this.#pending > 0
+  }
+
   write(data: string | Uint8Array): void {
     if (this.state === 'broken' || data.length === 0) return
     this.#pending++
@@ -49,9 +62,17 @@ export class StreamSink implements Sink {
   }
 
   async flush(): Promise<void> {
-    if (this.state === 'broken' || this.#pending === 0) return
+    if (this.state !== 'open' || this.#pending === 0) return
     await new Promise<void>((resolve) => {
       this.#waiting.push(resolve)
+    })
+  }
+
+  /** Nobody wants to wait for the reader any more: flush() resolves in half a second at the latest. */
+  hurry(): void {
+    systemClock.after(LEAVING, () => {
+      if (this.state === 'open') this.state = 'left'
+      this.#wake()
     })
   }
 

@@ -8,6 +8,7 @@ import type { FakeTarget } from './fake-tree.ts'
 
 export class FakeSink implements Sink {
   isTTY = false
+  behind = false
   columns = 80
   bytes = Buffer.alloc(0)
   readonly #listeners: (() => void)[] = []

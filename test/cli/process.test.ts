@@ -1,12 +1,14 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, openSync, closeSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 
 /** The real program in processes of its own; only the engine is a stand-in. */
 let folder: string
@@ -118,6 +120,40 @@ describe('the process', () => {
     const { code, stderr } = await ended
     expect(code).toBe(130)
     expect(stderr).toContain('outcome unknown (may have run, may still run): deaf\n')
+  })
+
+  it('leaves at once on the second ^C, too, when nobody has read what it printed', async () => {
+    const { child, says } = start('run', 'x', '-t', 'big,deaf', '-c', '1')
+    const exited = new Promise((resolve) => child.on('exit', resolve))
+    onTestFinished(() => void child.kill('SIGKILL'))
+    child.stdout!.pause()
+    await says('[hangs]')
+    child.kill('SIGINT')
+    await says('once more leaves at once')
+    child.kill('SIGINT')
+    expect(await exited).toBe(130)
+    child.stdout!.destroy()
+  })
+
+  // script makes a terminal, and reads it only while somebody reads script.
+  it.skipIf(!existsSync('/usr/bin/script'))('goes on when its terminal takes nothing, and leaves at once on the second ^C (left out where there is no script)', async () => {
+    const command = `echo $$ >&3; exec '${process.execPath}' '${script}' run x -t big,deaf -c 1 2>&3`
+    const child = spawn('/usr/bin/script', ['-qec', command, '/dev/null'], { stdio: ['ignore', 'pipe', 'inherit', 'pipe'], env: { PATH: process.env.PATH, TERM: 'xterm', SHELL: '/bin/sh' } })
+    const exited = new Promise((resolve) => child.on('exit', resolve))
+    const words = child.stdio[3] as Readable
+    onTestFinished(() => void child.kill('SIGKILL'))
+    let said = ''
+    const says = async (text: string): Promise<void> => {
+      while (!said.includes(text)) said += String((await once(words, 'data'))[0])
+    }
+    await says('[hangs]')
+    const pid = Number.parseInt(said)
+    process.kill(pid, 'SIGINT')
+    await says('once more leaves at once')
+    process.kill(pid, 'SIGINT')
+    await says('outcome unknown (may have run, may still run): deaf')
+    child.stdout!.resume()
+    expect(await exited).toBe(130)
   })
 
   it('offers no prompt when nobody can answer', async () => {

@@ -139,6 +139,22 @@ describe('the status line', () => {
     expect(desk.clock.waiting).toBe(0)
   })
 
+  it('waits for a terminal that has not taken what was written', async () => {
+    const desk = liveDesk()
+    const done = desk.run('run', 'x', '-t', 'a,b,c')
+    await settle()
+    desk.clock.move(250)
+    const shown = desk.stderr.text
+    desk.stderr.behind = true
+    desk.clock.move(60_000)
+    expect(desk.stderr.text).toBe(shown)
+    desk.stderr.behind = false
+    desk.clock.move(250)
+    expect(desk.stderr.text.slice(shown.length)).toMatch(/^\r\u001b\[2K2\/3 done .* waiting for b$/)
+    desk.raise('SIGINT')
+    await done
+  })
+
   it('is cut to the width of the terminal', async () => {
     const desk = liveDesk()
     desk.stderr.columns = 20

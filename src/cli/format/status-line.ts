@@ -48,8 +48,11 @@ export class StatusLine {
   }
 
   #tick(): void {
-    this.#erase()
-    if (this.state === 'hidden') this.#draw()
+    // A terminal that takes nothing is not given the same line again and again.
+    if (!this.#stderr.behind) {
+      this.#erase()
+      if (this.state === 'hidden') this.#draw()
+    }
     this.#stopTimer = this.#clock.after(EVERY, () => this.#tick())
   }
 
