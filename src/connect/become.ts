@@ -45,6 +45,9 @@ export function connectBecome(options: BecomeOptions): Connection {
   return new Become(options).connection
 }
 
+/** su tells how what it ran has died, and that it is killing it. */
+const FAREWELL = /^(?:Killed|Terminated)\n|\n?Session terminated, (?:killing|terminating) shell\.\.\.| \.\.\.(?:killed|terminated)\.\n/gm
+
 /** As the other account: the locale that the program was denied comes back ($4), and it begins at home, as a login does. */
 const SCRIPT = readyScript([
   'if [ "$4" ]; then LC_ALL=$4; export LC_ALL; else unset LC_ALL; fi',
@@ -147,6 +150,7 @@ class Become {
       clock,
       hold: true,
       watch,
+      farewell: method === 'su' ? FAREWELL : undefined,
       failure: (end, said, cause) => {
         const error = becomeFailure({ method, user, path, end, said, answered, cause })
         if (error.code === 'password-refused') this.password = undefined

@@ -21,6 +21,8 @@ export interface ReadyOptions {
   hold: boolean
   /** Standard error, as it comes, until the line has come. */
   watch?: { data(bytes: Uint8Array): void; close(): void }
+  /** What the program itself writes to stderr of an end that we ask for: it is left out then. */
+  farewell?: RegExp | undefined
   /** Makes the error for an end before the line has come. `said` is the last of what was printed; `cause`: it could not be started. */
   failure(end: ProcessEnd, said: string, cause: Error | undefined): RametError
 }
@@ -60,6 +62,7 @@ export class ReadyProcess implements RemoteProcess, Pipe {
   private unsentBytes = 0
   private ending = false
   private paused = false
+  private leaving = false
   private closed: { cause: Error | undefined } | undefined
   private stopTimer: (() => void) | undefined
   /** Process id and process group of the command. */
@@ -178,6 +181,7 @@ export class ReadyProcess implements RemoteProcess, Pipe {
   }
 
   wake(): void {
+    this.leaving = true
     this.signal('SIGCONT')
   }
 
@@ -243,9 +247,14 @@ export class ReadyProcess implements RemoteProcess, Pipe {
   }
 
   private errorOutput(bytes: Uint8Array): void {
-    if (this.state !== 'starting' && this.listener !== undefined) return this.listener(bytes)
+    if (this.state !== 'starting' && this.listener !== undefined) return this.listener(this.leaving ? this.withoutFarewell(bytes) : bytes)
     this.keepSaid(bytes)
     if (this.state === 'starting') this.options.watch?.data(bytes)
+  }
+
+  private withoutFarewell(bytes: Uint8Array): Uint8Array {
+    const { farewell } = this.options
+    return farewell === undefined ? bytes : Buffer.from(Buffer.from(bytes).toString('latin1').replace(farewell, ''), 'latin1')
   }
 
   private keepSaid(bytes: Uint8Array): void {

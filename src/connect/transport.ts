@@ -21,7 +21,7 @@ export interface RemoteProcess {
   /** Ends the process as firmly as the transport can (signal, then closing its channel). Harmless when repeated. */
   kill(signal?: string): void
   /**
-   * Where a program of this machine holds the pipes: lets it go on. sudo and su stop themselves when what they run is stopped; who
+   * Where a program of this machine holds the pipes: lets it go on, for it has been told to end. sudo and su stop themselves when what they run is stopped; who
    * continues that alone leaves them as they are, and then they hear of no end.
    */
   wake?(): void

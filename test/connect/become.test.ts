@@ -315,6 +315,18 @@ describe('a connection to another account', () => {
     expect(late.cause).toMatchObject({ code: 'closed', outcome: 'not-sent' })
   })
 
+  it.each([
+    ['su', true, 'words\n'], ['su', false, 'words\n\nSession terminated, killing shell... ...killed.\nKilled\n'],
+    ['sudo', true, 'words\n\nSession terminated, killing shell... ...killed.\nKilled\n'],
+  ] as const)('%s: what su says of an end that was asked for (%s) is left out, what the command said is not', async (method, asked, expected) => {
+    fakes.add(method, `${SKIP[method].replace('exec', '')}\nprintf '\\nSession terminated, killing shell...' >&2; echo ' ...killed.' >&2; echo Killed >&2`)
+    const all = start(method, {}, 'echo words >&2; read end')
+    await all.out.until(() => all.out.stderrText === 'words\n')
+    if (asked) all.process.wake?.()
+    await through(all, 'end\n')
+    expect(all.out.stderrText).toBe(expected)
+  })
+
   it('gives a process that ignores the end of its input and TERM a moment, and then ends it', async () => {
     const clock = new TestClock()
     fakes.add('sudo', SKIP.sudo)
