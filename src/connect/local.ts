@@ -40,7 +40,7 @@ class LocalConnection implements Connection {
       return failedProcess(new RametError('closed', `${this.name}: the connection was closed here`, {
         path: [this.name], outcome: 'not-sent', hint: 'Open it again.' }))
     }
-    const started = new SpawnedProcess(['/bin/sh', '-c', command], { name: this.name, env: this.options.env, group: true, clock: this.options.clock })
+    const started = new SpawnedProcess(['/bin/sh', '-c', command], { name: this.name, env: this.options.env, group: true, leaves: true, clock: this.options.clock })
     this.processes.add(started, started.over)
     return started
   }

@@ -76,6 +76,16 @@ export async function groupGone(leader: number, ms: number, clock: Clock): Promi
   over()
 }
 
+/** Whether the process was stopped (SIGSTOP, ^Z). False where that cannot be seen. */
+export function isStopped(pid: number): boolean {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return text.charAt(text.lastIndexOf(')') + 2) === 'T'
+  } catch {
+    return false
+  }
+}
+
 /** Whether there is a member that we may signal. */
 function isOurs(leader: number): boolean {
   try {

@@ -3,7 +3,7 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import { deferred } from '../base/deferred.ts'
 import { RametError } from '../router/errors.ts'
 import type { Pipe, PipeSink } from '../router/pipe.ts'
-import { groupGone } from './process-group.ts'
+import { groupGone, isStopped } from './process-group.ts'
 import { StreamPipe } from './stream-pipe.ts'
 import type { ProcessEnd, RemoteProcess } from './transport.ts'
 
@@ -14,6 +14,8 @@ export interface SpawnOptions {
   env?: NodeJS.ProcessEnv | undefined
   /** True: the child leads a process group of its own, and signals go to all of it. */
   group?: boolean
+  /** True: it may be a stub. One that was stopped is let go on before it is killed, for at most 3 s. */
+  leaves?: boolean
   /** Default: the system's. */
   clock?: Clock | undefined
   /** Makes the error for a pipe that ends before anything came through, from the end and the last of stderr. */
@@ -22,6 +24,8 @@ export interface SpawnOptions {
 
 /** Of stderr, for messages. */
 const TAIL = 4096
+/** Milliseconds that a program that was stopped has for its end: a stub's commands get 2 s of it. */
+const LEAVING = 3000
 /** Milliseconds that a killed group may take to be gone. */
 const KILLED_WAIT = 2000
 
@@ -52,6 +56,8 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
   private readonly killed = new Set<number>()
   /** What was entrusted to us, as `kill` takes it; 0: nothing. */
   private led = 0
+  /** It was stopped, goes on, and has some time to end. */
+  private leaving: 'no' | 'yes' | 'over' = 'no'
   private result: ProcessEnd | undefined
   private gone: ((end: ProcessEnd) => void)[] = []
 
@@ -158,6 +164,7 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
 
   /** Default signal: KILL, and the pipe is closed with it. */
   kill(signal?: string): void {
+    if (signal === undefined && this.leave()) return
     const { pid } = this.child
     if (signal === undefined && this.led !== 0) this.send(this.led, 'SIGKILL')
     // A group may live on after its leader has ended, holding our pipes.
@@ -177,6 +184,22 @@ export class SpawnedProcess implements RemoteProcess, Pipe {
     } catch {
       // It has ended by itself.
     }
+  }
+
+  /** True when it is let go on for its end: a stub that was stopped finds its pipes closed, and ends what runs on it and below it. */
+  private leave(): boolean {
+    const { pid } = this.child
+    if (this.leaving === 'yes') return this.state === 'running'
+    if (this.options.leaves !== true || this.leaving === 'over' || this.led !== 0 || this.state !== 'running' || pid === undefined || !isStopped(pid)) return false
+    this.leaving = 'yes'
+    const cancel = (this.options.clock ?? systemClock).after(LEAVING, () => {
+      this.leaving = 'over'
+      this.kill()
+    })
+    void this.exited.then(cancel)
+    this.close()
+    this.kill('SIGCONT')
+    return true
   }
 
   /** Ends it and resolves when nothing of it is left here. */

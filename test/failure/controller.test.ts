@@ -178,10 +178,10 @@ test.skipIf(!haveSshd)(`a hop that froze and was lost ends commands without an i
   await expectGone([...pids, pidOf(hop)])
 }, 30_000)
 
-test.skipIf(!isRoot).each(['sudo:root', 'su:root'])(`%s: a hop that froze and was lost is let go on, and ends commands without an interpreter${isRoot ? '' : ' (left out: needs root)'}`, async (target) => {
+test.skipIf(!isRoot).each(['sudo:root', 'su:root', 'local:'])(`%s: a hop that froze and was lost is let go on, and ends commands without an interpreter${isRoot ? '' : ' (left out: needs root)'}`, async (target) => {
   await using ramet = new Controller({ logger: pino({ level: 'silent' }) })
   const hop = await ramet.connect(target, { keepalive: { interval: 100, count: 3 } })
-  const context = await hop.connect('local:', { runtime: 'raw' })
+  const context = await hop.connect('local:', { runtime: 'raw', fresh: true })
   const command = context.spawn('sleep 303 & wait')
   const end = command.exited.then(() => 'ended', (error: RametError) => error.code)
   const pid = await command.pid
