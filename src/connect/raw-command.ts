@@ -53,7 +53,8 @@ export class RawCommand implements RunningCommand {
   private readonly brake = new OutputBrake()
   private held: Uint8Array[] = []
   private stdinEnded = false
-  private inputSent = false
+  /** Input that was sent before the command was known to be there. */
+  private unheard: Uint8Array[] | undefined = []
   private closedBy: RametError | undefined
   private wantsWritable = false
   /** Signals sent before the leader was known, and those sent at all. */
@@ -125,7 +126,7 @@ export class RawCommand implements RunningCommand {
   }
 
   private send(process: RemoteProcess, bytes: Uint8Array): void {
-    this.inputSent = true
+    this.unheard?.push(bytes)
     process.pipe.write(bytes)
   }
 
@@ -214,6 +215,7 @@ export class RawCommand implements RunningCommand {
     if (this.state === 'ended') return
     const rest = text.slice(1)
     if (text.startsWith('S')) {
+      this.unheard = undefined
       this.marked[stream] = true
       this.group = rest !== 'plain'
     } else if (text.startsWith('P') && stream === 'stderr') this.led(Number(rest))
@@ -276,7 +278,8 @@ export class RawCommand implements RunningCommand {
   private notOpened(cause: RametError): void {
     this.process = undefined
     this.state = 'queued'
-    if (this.inputSent || this.terminating > 0 || !this.around.refused(this)) this.fail(cause)
+    if (this.unheard === undefined || this.terminating > 0 || !this.around.refused(this)) return this.fail(cause)
+    this.held = this.unheard.splice(0)
   }
 
   private giveUp(): void {

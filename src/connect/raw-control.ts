@@ -72,15 +72,21 @@ export class RawControl {
     this.state = 'open'
     this.process = process
     let text = ''
+    let silent = true
     process.stderr(() => {})
     process.pipe.start({
       data: (bytes) => {
+        silent = false
         text = (text + Buffer.from(bytes).toString('latin1')).slice(-ANSWER_MAX)
         for (const [, id] of text.matchAll(/ramet-done (\d+)\n/g)) this.done(Number(id))
         text = text.slice(text.lastIndexOf('\n') + 1)
       },
       drain() {},
-      closed: (cause) => void process.exited.then(() => this.ended(process, cause)),
+      closed: (cause) => void process.exited.then(({ exitCode, signal }) => {
+        // A server that loses channels has lost this one: nobody read what was written to it.
+        const taken = silent && cause === undefined && exitCode === null && signal === null
+        this.ended(process, taken || (isRametError(cause) && cause.code === 'launch-failed'))
+      }),
     })
     for (const [id, task] of this.tasks) this.send(id, task.text)
   }
@@ -106,13 +112,11 @@ export class RawControl {
     this.stopWaiting = this.options.clock.after(ms, () => this.connect())
   }
 
-  private ended(process: RemoteProcess, cause: Error | undefined): void {
+  private ended(process: RemoteProcess, again: boolean): void {
     if (this.process !== process || this.state !== 'open') return
     this.process = undefined
     this.tries += 1
-    if (isRametError(cause) && cause.code === 'launch-failed' && this.tries < TRIES) {
-      return this.wait(AGAIN)
-    }
+    if (again && this.tries < TRIES) return this.wait(AGAIN)
     this.state = 'idle'
     for (const id of [...this.tasks.keys()]) this.done(id)
   }

@@ -12,7 +12,7 @@ import type { Connection, ProcessEnd, RemoteProcess } from '../../src/connect/tr
 import { runCommand } from '../../src/controller/exec.ts'
 import { Controller } from '../../src/controller/index.ts'
 import type { Pipe } from '../../src/router/pipe.ts'
-import { haveDropbear, startDropbear } from '../helpers/sshd.ts'
+import { haveDropbear, haveSshd, startDropbear, startSshd } from '../helpers/sshd.ts'
 import { settle, TestClock } from '../helpers/test-clock.ts'
 
 test('the versions that close what they have not started when another process ends', () => {
@@ -95,6 +95,54 @@ test('what ends commands waits for one that has just ended, too, and leaves like
   expect(left).toHaveLength(1)
   control.close()
 })
+
+test('what ends commands is sent again when its channel was lost before anybody read there, and not when it was read', async () => {
+  const clock = new TestClock()
+  const lines: string[] = []
+  const channels: { say(text: string): void; lose(): void }[] = []
+  const control = new RawControl({
+    clock,
+    open: () => {
+      const end = deferred<ProcessEnd>()
+      const pipe: Pipe = {
+        pending: 0, end() {}, close() {}, pause() {}, resume() {}, write: (bytes) => void lines.push(Buffer.from(bytes).toString()),
+        start: ({ data, closed }) => void channels.push({
+          say: (text) => data(Buffer.from(text)),
+          lose: () => {
+            end.resolve({ exitCode: null, signal: null })
+            closed()
+          },
+        }),
+      }
+      return { pipe, exited: end.promise, stderr() {}, kill() {} }
+    },
+  })
+  let done = false
+  void control.run('kill 1').then(() => (done = true))
+  channels[0]?.lose()
+  await settle()
+  expect(done).toBe(false)
+  clock.advance(200)
+  expect(lines).toEqual([expect.stringContaining('kill 1;'), expect.stringContaining('kill 1;')])
+  channels[1]?.say('noise\n')
+  channels[1]?.lose()
+  await settle()
+  expect(done).toBe(true)
+  clock.advance(10_000)
+  expect(channels).toHaveLength(2)
+  control.close()
+})
+
+test.skipIf(!haveSshd)('commands that read wait for a channel, too, where the server allows few (left out where there is no sshd)', async () => {
+  await using server = await startSshd({ config: ['MaxSessions 3'] })
+  const connection = connectSsh2({ host: server.host, port: server.port, user: server.user, keys: [privateKey(server.key, { comment: 'id' })], verifyHostKey: () => true, name: 'box' })
+  const lane = new RawLane(connection)
+  const run = (size: number): Promise<string> => runCommand(lane, 'cat', { stdin: Buffer.alloc(size, 97), encoding: 'buffer' }, { name: 'box', path: ['box'], clock: systemClock }).then(({ stdout }) => `${stdout.length}`)
+  const sizes = [5, 300_000, 0, 70_000, 1, 2_000_000, 9, 33_000]
+  expect(await Promise.all(sizes.map(run))).toEqual(sizes.map(String))
+  await lane.close()
+  await connection.close()
+}, 60_000)
 
 test.skipIf(!haveDropbear)('behind a hop: the same commands on dropbear each run once, and one that ends may end another (left out where there is no dropbear)', async () => {
   await using server = await startDropbear()
