@@ -50,7 +50,7 @@ export const OPTIONS = {
   'log-level': { kind: 'text', value: 'LEVEL', choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], help: 'which records of targets and of ramet itself are shown' },
   'calls': { kind: 'integer', value: 'N', min: 1, max: 100_000, fallback: '50', help: 'calls of each kind by each contender; slow ones make fewer to keep within the time' },
   'payload': { kind: 'integer', value: 'BYTES', min: 0, max: 1_048_576, fallback: '0, a word', help: 'what each call carries there and back' },
-  'max-time': { kind: 'seconds', value: 'S', min: 1, max: 86_400, fallback: '60', help: 'how long all of it may take' },
+  'max-time': { kind: 'seconds', value: 'S', min: 1, max: 86_400, fallback: '60, behind hops 120', help: 'how long all of it may take' },
   'svg': { kind: 'text', value: 'FILE', help: 'writes a picture of the medians, for light and dark pages' },
   'help': { short: 'h', kind: 'flag', help: 'shows help' },
   'version': { kind: 'flag', help: 'shows the version' },

@@ -30,8 +30,10 @@ export class StreamSink implements Sink {
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream
-    // Node lets a terminal block it: one that takes nothing (^S, a window that hangs) would stop every connection with us.
-    if (stream.isTTY) (stream as unknown as { _handle?: { setBlocking?(blocking: boolean): void } })._handle?.setBlocking?.(false)
+    // Node lets a terminal block it: one that takes nothing (^S, a window that hangs) would stop every connection with us. Node opens it
+    // anew for that; where it could not (another account's terminal), the descriptor is the shell's, too, and stays as it is.
+    const { _handle: handle } = stream as unknown as { _handle?: { fd?: number; setBlocking?(blocking: boolean): void } }
+    if (stream.isTTY && (handle?.fd ?? 0) > 2) handle?.setBlocking?.(false)
     // EPIPE when the reader has gone; EIO when the terminal has: in both cases nobody reads on, or misses anything.
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE' && error.code !== 'EIO') this.failure ??= error

@@ -24,6 +24,8 @@ import { quoted, Work } from './work.ts'
 
 const CALLS = 50
 const MAX_TIME = 60
+/** Behind hops: ssh has a login more for each of them, of every call. */
+const MAX_TIME_BEHIND = 120
 
 /** Part of the whole time that one contender may take to open, or for a first call, and the least of it, milliseconds. */
 const PATIENCE = 1 / 8
@@ -72,7 +74,7 @@ export class BenchRun {
     const { flags, target, place } = options
     this.#options = options
     this.#work = new Work(flags.payload ?? 0)
-    this.#maxTime = milliseconds(flags['max-time'] ?? MAX_TIME)
+    this.#maxTime = milliseconds(flags['max-time'] ?? (place.steps.length > 1 ? MAX_TIME_BEHIND : MAX_TIME))
     const calls = flags.calls ?? CALLS
     const concurrency = flags.concurrency ?? 1
     this.#report = {
