@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { closeSync, constants as file, fstatSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, constants as file, existsSync, fstatSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire, wrap } from 'node:module'
 import { homedir } from 'node:os'
 import { basename, dirname, isAbsolute, join } from 'node:path'
@@ -57,7 +57,9 @@ function keptAt(): string | undefined {
 
 function home(): string {
   try {
-    return homedir()
+    const path = homedir()
+    // A system account's may be a folder that is not to be.
+    return existsSync(path) ? path : ''
   } catch {
     // An account that nobody has entered: containers run as any number.
     return ''

@@ -15,6 +15,7 @@ say().then(() => process.exit(process.argv[2] === 'fail' ? 7 : 0))
 let folder: string
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'ramet-launch-'))
+  mkdirSync(join(folder, 'home'))
   await buildLauncher('one')
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
@@ -130,16 +131,17 @@ describe('what the first run has compiled', () => {
 
   test('is done without where it cannot be kept', async () => {
     write('first')
-    mkdirSync(join(folder, 'home'))
     writeFileSync(join(folder, 'home', '.cache'), 'a file')
     expect(await start(['run'])).toBe(said('first'))
     expect(await start(['run'], { HOME: '/dev/null' })).toBe(said('first'))
+    expect(await start(['run'], { HOME: join(folder, 'none') })).toBe(said('first'))
+    expect(existsSync(join(folder, 'none')), 'a home that is not there').toBe(false)
   })
 
   test('is not kept in the folder that it is started in, whatever HOME says', async () => {
     write('first')
     for (const HOME of ['', 'relative']) expect(await start(['run'], { HOME })).toBe(said('first'))
-    expect(readdirSync(folder).sort()).toEqual(['cli.cjs', 'command.cjs'])
+    expect(readdirSync(folder).sort()).toEqual(['cli.cjs', 'command.cjs', 'home'])
   })
 
   test.skipIf(process.geteuid?.() !== 0)('is done without where the account has no home and no entry (needs root)', async () => {
@@ -169,7 +171,6 @@ describe('what the first run has compiled', () => {
   test.skipIf(process.geteuid?.() !== 0)('is not kept by root in somebody else\'s home (needs root)', async () => {
     write('first')
     const home = join(folder, 'home')
-    mkdirSync(home)
     chownSync(home, 54_321, 54_321)
     expect(await start(['run'])).toBe(said('first'))
     expect(readdirSync(home)).toEqual([])
