@@ -5,7 +5,7 @@ import type { Lab } from './lab.ts'
 export interface Side {
   name: string
   round?: () => Promise<number | number[]>
-  /** It takes part in the first so many rounds only, and in no warm-up: for what takes many times as long as the others. */
+  /** It takes part in so many rounds only, spread over all, and in no warm-up: for what takes many times as long as the others. */
   rounds?: number
   /** Why it can't be measured here: named in the row, never guessed. */
   missing?: string
@@ -13,7 +13,7 @@ export interface Side {
 
 export interface Series {
   name: string
-  /** Samples of each round, in the order in which the rounds ran. */
+  /** Samples of each round, in the order in which the rounds ran; none of those that it sat out. */
   rounds: number[][]
   missing?: string
 }
@@ -63,7 +63,10 @@ export async function interleave(sides: readonly Side[], rounds: number, options
     for (const [index, side] of sides.entries()) {
       const own = series[index]
       if (own === undefined || own.missing !== undefined || side.round === undefined) continue
-      if (side.rounds !== undefined && (round === 0 || round > side.rounds)) continue
+      if (side.rounds !== undefined && !takesPart(round, side.rounds, rounds)) {
+        if (round > 0) own.rounds.push([])
+        continue
+      }
       try {
         if (options.primed === true && side.rounds === undefined) await side.round()
         const samples = await side.round()
@@ -74,6 +77,11 @@ export async function interleave(sides: readonly Side[], rounds: number, options
     }
   }
   return series
+}
+
+/** Of so many parts of all rounds, the one in the middle of each: the first rounds after another benchmark are not like the others. */
+function takesPart(round: number, parts: number, rounds: number): boolean {
+  return Array.from({ length: parts }, (_, part) => Math.floor((part + 0.5) * rounds / parts) + 1).includes(round)
 }
 
 export function rowOf(name: string, figure: string, unit: string, series: Series[]): Row {
@@ -139,7 +147,7 @@ export function within(row: Row, side: string, limit: number, why: string): void
 }
 
 function addRatio(row: Row, text: string, over: string, under: string, verdict: (ratio: number) => boolean | undefined): void {
-  const missing = [over, under].map((name) => [name, find(row, name)] as const).find(([, series]) => series?.missing !== undefined || !series?.rounds.length)
+  const missing = [over, under].map((name) => [name, find(row, name)] as const).find(([, series]) => series?.missing !== undefined || !series?.rounds.flat().length)
   if (missing !== undefined) {
     row.checks.push({ text, value: NaN, missing: `${missing[0]}: ${missing[1]?.missing ?? 'no figure'}` })
     return

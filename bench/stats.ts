@@ -16,11 +16,12 @@ export interface Ratio {
   spread: [number, number]
 }
 
-/** Compares two series of one interleaved run. `rounds` hold the samples of each round, in the order in which they ran. */
+/** Compares two series of one interleaved run: the samples of each round, in the order in which they ran, none of those that it sat out. */
 export function ratioOf(ours: readonly number[][], theirs: readonly number[][]): Ratio {
   // What the machine did in a round that one of them sat out fell on the other alone.
-  const both = Math.min(ours.length, theirs.length)
-  const [own, other] = [ours.slice(0, both), theirs.slice(0, both)]
-  const each = own.map((samples, round) => median(samples) / median(other[round] ?? []))
+  const each = ours.flatMap((own, round) => {
+    const other = theirs[round] ?? []
+    return own.length > 0 && other.length > 0 ? [median(own) / median(other)] : []
+  })
   return { value: median(each), spread: [quantile(each, 0.25), quantile(each, 0.75)] }
 }

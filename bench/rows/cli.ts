@@ -40,7 +40,7 @@ async function cliRow(lab: Lab, name: string, suite: Suite): Promise<Row> {
   compare(row, 'ramet run', 'parallel-ssh', suite === 'default' ? undefined : 0.9)
   compare(row, 'ramet run', 'ansible -m command', suite === 'default' ? undefined : 0.25)
   row.notes.push('All start from what their interpreters have compiled before: the warm-up leaves ramet its own, the packages of the others brought theirs (.pyc).')
-  row.notes.push(`ansible takes part in the first ${slowRounds} rounds, without a warm-up; the others run once unmeasured before each sample. 32 forks, pipelining, its masters ended outside of its time.`)
+  row.notes.push(`ansible takes part in ${slowRounds} of the rounds, without a warm-up; the others run once unmeasured before each sample. 32 forks, pipelining, its masters ended outside of its time.`)
   return row
 }
 

@@ -16,8 +16,8 @@ test('a ratio is the median of those of the rounds, and its spread lies around i
 })
 
 test('who takes part in fewer rounds is compared in those: what the machine did later fell on the other alone', () => {
-  expect(ratioOf([[1], [1], [4], [4], [4]], [[2], [2]])).toEqual({ value: 0.5, spread: [0.5, 0.5] })
-  expect(ratioOf([[2], [2]], [[1], [1], [4], [4], [4]])).toEqual({ value: 2, spread: [2, 2] })
+  expect(ratioOf([[4], [1], [4], [1], [4]], [[], [2], [], [2], []])).toEqual({ value: 0.5, spread: [0.5, 0.5] })
+  expect(ratioOf([[], [2], [], [2], []], [[4], [1], [4], [1], [4]])).toEqual({ value: 2, spread: [2, 2] })
 })
 
 test('what a caller tells one interpreter or one peer alone reaches none of them', () => {
@@ -44,14 +44,19 @@ test('rounds interleave, the first is dropped, and a side that fails leaves the 
   ])
 })
 
-test('a side that wants fewer rounds takes part in the first ones, beside the others, and does not warm up', async () => {
+test('a side that wants fewer rounds takes part in some that are spread over all, beside the others, and does not warm up', async () => {
   const order: string[] = []
   const series = await interleave([
     { name: 'quick', round: () => Promise.resolve(order.push('quick')) },
     { name: 'slow', rounds: 2, round: () => Promise.resolve(order.push('slow')) },
   ], 3)
-  expect(order).toEqual(['quick', 'quick', 'slow', 'quick', 'slow', 'quick'])
-  expect(series.map(({ rounds }) => rounds)).toEqual([[[2], [4], [6]], [[3], [5]]])
+  expect(order).toEqual(['quick', 'quick', 'slow', 'quick', 'quick', 'slow'])
+  expect(series.map(({ rounds }) => rounds)).toEqual([[[2], [4], [5]], [[3], [], [6]]])
+  const part = async (parts: number, rounds: number): Promise<string> => {
+    const [one] = await interleave([{ name: 'slow', rounds: parts, round: () => Promise.resolve(1) }], rounds)
+    return one!.rounds.map(({ length }) => length).join('')
+  }
+  expect([await part(3, 9), await part(5, 9), await part(1, 3), await part(3, 3)]).toEqual(['010010010', '101010101', '010', '111'])
 })
 
 test('primed, each side runs once unmeasured before each of its samples, but for those with fewer rounds', async () => {
@@ -60,8 +65,8 @@ test('primed, each side runs once unmeasured before each of its samples, but for
     { name: 'quick', round: () => Promise.resolve(order.push('quick')) },
     { name: 'slow', rounds: 1, round: () => Promise.resolve(order.push('slow')) },
   ], 2, { primed: true, warmUp: false })
-  expect(order).toEqual(['quick', 'quick', 'slow', 'quick', 'quick'])
-  expect(series.map(({ rounds }) => rounds)).toEqual([[[2], [5]], [[3]]])
+  expect(order).toEqual(['quick', 'quick', 'quick', 'quick', 'slow'])
+  expect(series.map(({ rounds }) => rounds)).toEqual([[[2], [4]], [[], [5]]])
 })
 
 test('verdicts follow their bounds, and a missing peer gives none', () => {

@@ -70,6 +70,12 @@ test('three hops are measured against what they cost OpenSSH itself, where that 
   expect(reason([{ text: 'echo by ssh in ssh, three hops / echo by ssh in ssh, one hop', value: 2.2031 }])).toContain('all of it C, takes 2.20 times as long, too).')
 })
 
+test('where ssh took part in few rounds, what all of them came to is said, too', () => {
+  const checks = [{ text: 'speed of ramet ≥ 30 × 100 × ssh', value: 27.24, met: false }]
+  const text = figures('2030.json', results([{ name: 'hundred', unit: 'ms', series: [{ name: 'ramet', median: 400 }, { name: '100 × ssh', median: 13_000 }], checks }]))
+  expect(text).toContain('was 27.2 (ssh takes part in few of the rounds; by the medians of all it was 32.5).')
+})
+
 test('a benchmark that broke off is named, without what it said on that machine', () => {
   const text = figures('2030.json', results([JSON.parse(JSON.stringify(brokenRow('hundred', new Error('no /tmp/x')))) as StoredResults['rows'][number]]))
   expect(text).toContain('\nGoals missed, and rows without a verdict, in this run: hundred: it broke off, no figure of it.')

@@ -32,7 +32,7 @@ describe.skipIf(!haveSshd)('ramet bench, when something is missing or it is stop
     expect(stderr).not.toMatch(/internal-error|^ +at /m)
   }, 60_000)
 
-  test.skipIf(!existsSync('/usr/bin/prlimit'))('a picture that ends in the middle for want of room is not left there', async () => {
+  test.skipIf(!existsSync('/usr/bin/prlimit'))('a picture that ends in the middle for want of room is not left there (needs prlimit)', async () => {
     const picture = join(lab.place, 'half.svg')
     const { child, ended } = lab.run([...lab.to(), '--calls', '1', '--max-time', '4', '--svg', picture], { PATH: '/nowhere' })
     execFileSync('/usr/bin/prlimit', ['--pid', String(child.pid), '--fsize=1000'])
